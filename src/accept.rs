@@ -1,0 +1,234 @@
+//! The accept loop of one listener, and what a client's thread does from its first byte to its
+//! last.
+//!
+//! The loop outlives whatever accepting or starting a thread may refuse: it only waits a little
+//! and says so. It answers no request itself, and never waits for a client.
+
+use std::any::Any;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{debug, error, info, warn};
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use tungstenite::protocol::Role;
+
+use crate::caretaker::{Bell, Caretaker};
+use crate::config::Config;
+use crate::connection::{self, Connection, Opened};
+use crate::deadline::Deadline;
+use crate::escaped::Escaped;
+use crate::handshake::{self, Handler, Outcome, Rules};
+use crate::http::Response;
+use crate::listener::{Address, Listener};
+use crate::message::{CloseCode, CloseFrame};
+use crate::roster::{Full, Roster};
+use crate::wire::{self, Wire};
+
+/// How long the loop rests when the system refuses to accept.
+const REST: Duration = Duration::from_millis(100);
+/// A lasting trouble is told this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// What every client of a server shares.
+pub(crate) struct Reception {
+    pub(crate) config: Config,
+    pub(crate) rules: Rules,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) caretaker: Arc<Caretaker>,
+}
+
+/// What a client is told when the server stops.
+pub(crate) fn goodbye() -> CloseFrame {
+    CloseFrame::cut(CloseCode::GOING_AWAY, "server is shutting down")
+}
+
+/// Accepts clients until the bell is stopped. `number` is the listener's in the order given.
+///
+/// # Errors
+///
+/// Only when the listener itself is broken.
+pub(crate) fn run(
+    reception: &Arc<Reception>,
+    listener: &Listener,
+    number: usize,
+    bell: &Bell,
+) -> io::Result<()> {
+    let mut refused = Nag::default();
+    loop {
+        let client = PollFd::new(listener, PollFlags::IN);
+        wire::poll(&mut [client, bell.poll_fd()], Deadline::NEVER)?;
+        if bell.is_stopped() {
+            return Ok(());
+        }
+        match listener.accept() {
+            Ok((wire, peer)) => {
+                let local = listener.local_addr().clone();
+                let caller = Caller {
+                    wire: Arc::new(wire),
+                    peer,
+                    local,
+                    listener: number,
+                };
+                admit(reception, caller, &mut refused);
+            }
+            Err(error) if is_broken(&error) => return Err(error),
+            // Somebody else took the client, or it has given up already.
+            Err(error) if is_passing(&error) => {}
+            Err(error) => {
+                // Out of descriptors or memory: the listener stays readable, so poll would spin.
+                let name = listener.local_addr();
+                refused.tell(|| warn!("cannot accept clients at {name}: {error}; trying again"));
+                wire::poll(&mut [bell.poll_fd()], Deadline::after(REST))?;
+            }
+        }
+    }
+}
+
+fn is_broken(error: &io::Error) -> bool {
+    let broken = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP];
+    broken
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::WouldBlock | K::Interrupted | K::ConnectionAborted | K::ConnectionReset
+    )
+}
+
+/// A client that was just accepted.
+struct Caller {
+    wire: Arc<Wire>,
+    peer: Address,
+    local: Address,
+    listener: usize,
+}
+
+fn admit(reception: &Arc<Reception>, caller: Caller, refused: &mut Nag) {
+    let id = connection::next_id();
+    let wire = Arc::clone(&caller.wire);
+    let peer = caller.peer.clone();
+    let serve = {
+        let reception = Arc::clone(reception);
+        move || serve(&reception, id, caller)
+    };
+    if let Err(full) = reception.roster.start(id, &wire, serve) {
+        refused.tell(|| warn!("client {peer} turned away: {}", why_full(&full)));
+        handshake::turn_away(&wire, &no_place(&full));
+    }
+}
+
+fn why_full(full: &Full) -> String {
+    match full {
+        Full::Stopping => "the server is shutting down".to_owned(),
+        Full::Places(limit) => format!("all {limit} places are taken"),
+        Full::Thread(error) => format!("cannot start a thread: {error}"),
+    }
+}
+
+fn no_place(full: &Full) -> Response {
+    handshake::busy(match full {
+        Full::Stopping => "the server is shutting down",
+        Full::Places(_) => "too many clients, try again later",
+        Full::Thread(_) => "too few resources, try again later",
+    })
+}
+
+/// The whole life of a client, in its own thread.
+fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
+    let Caller {
+        wire,
+        peer,
+        local,
+        listener,
+    } = caller;
+    let name = format_args!("ws-conn-{id} {peer}").to_string();
+    let roster = &reception.roster;
+    let seat = || roster.seat(id).map_err(|full| no_place(&full));
+    let (request, rest, handler) = match handshake::open(&wire, &reception.rules, listener, seat) {
+        Outcome::Upgraded {
+            request,
+            rest,
+            handler,
+        } => (request, rest, handler),
+        Outcome::Page { request } => {
+            return debug!("{name} page {} sent", Escaped(request.path()));
+        }
+        Outcome::Refused {
+            status: Some(status),
+            why,
+        } => {
+            return info!("{name} handshake refused with {status}: {}", Escaped(&why));
+        }
+        Outcome::Refused { status: None, why } => {
+            return info!("{name} handshake failed: {}", Escaped(&why));
+        }
+    };
+    let connection = Connection::new(Opened {
+        id,
+        role: Role::Server,
+        config: reception.config.clone(),
+        wire,
+        caretaker: Arc::clone(&reception.caretaker),
+        peer,
+        local,
+        request,
+        rest,
+    });
+    info!("{name} {} opened", Escaped(connection.path()));
+    roster.opened(id, &connection, goodbye());
+    let goodbye = handle(&connection, &handler, &name);
+    connection.finish(goodbye);
+    info!("ws-conn-{id} {}", connection.summary());
+}
+
+/// Runs the handler; what the connection is closed with.
+fn handle(connection: &Connection, handler: &Handler, name: &str) -> CloseFrame {
+    let path = Escaped(connection.path());
+    match panic::catch_unwind(AssertUnwindSafe(|| handler(connection))) {
+        Ok(Ok(())) => CloseFrame::cut(CloseCode::NORMAL, ""),
+        // That its peer has gone is no error of a handler, whatever call told it so.
+        Ok(Err(_)) if connection.is_closed() => CloseFrame::cut(CloseCode::NORMAL, ""),
+        Ok(Err(failed)) => {
+            error!(
+                "{name} {path} handler failed: {}",
+                Escaped(&failed.to_string())
+            );
+            CloseFrame::cut(CloseCode::INTERNAL_ERROR, "")
+        }
+        Err(panic) => {
+            error!(
+                "{name} {path} handler panicked: {}",
+                Escaped(panic_text(&*panic))
+            );
+            CloseFrame::cut(CloseCode::INTERNAL_ERROR, "")
+        }
+    }
+}
+
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "no text",
+    }
+}
+
+/// Says a thing at most once in a while.
+#[derive(Default)]
+struct Nag(Option<Instant>);
+
+impl Nag {
+    fn tell(&mut self, say: impl FnOnce()) {
+        if self.0.is_none_or(|last| last.elapsed() >= TELL_EVERY) {
+            self.0 = Some(Instant::now());
+            say();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The three applications and what a path leads to. They use the public interface only, as any
+//! program with this crate could.
+
+mod clock;
+mod counter;
+mod hello;
+mod pages;
+
+use plainws::{Answer, Request, Response};
+
+pub(crate) use pages::Pages;
+
+/// One of the applications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum App {
+    Hello,
+    Clock,
+    Counter,
+}
+
+impl App {
+    pub(crate) const ALL: [App; 3] = [App::Hello, App::Clock, App::Counter];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            App::Hello => "hello",
+            App::Clock => "clock",
+            App::Counter => "counter",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<App> {
+        App::ALL.into_iter().find(|app| app.name() == name)
+    }
+}
+
+/// The applications, ready to serve. All listeners share them: there is one counter.
+pub(crate) struct Apps {
+    hello: Answer,
+    clock: Answer,
+    counter: Answer,
+    pages: Pages,
+}
+
+impl Apps {
+    pub(crate) fn new(pages: Pages) -> Apps {
+        Apps {
+            hello: Answer::upgrade(hello::hello),
+            clock: Answer::upgrade(clock::clock),
+            counter: Answer::upgrade(counter::counter()),
+            pages,
+        }
+    }
+
+    /// Answers a request at a listener that belongs to `own`, if to any application.
+    pub(crate) fn route(&self, request: &Request, own: Option<App>) -> Answer {
+        let path = request.path();
+        let named = path.strip_prefix('/').and_then(App::named);
+        match (named, own) {
+            _ if path == "/healthz" => {
+                Response::new(200, "text/plain; charset=utf-8", b"ok".as_slice()).into()
+            }
+            (Some(app), _) => self.app(app, request, true),
+            // A proxy may hand on any path; one that looks like a folder is a page, too.
+            (None, Some(app)) => self.app(app, request, path.ends_with('/')),
+            (None, None) if path == "/" && !request.is_upgrade() => self.pages.index().into(),
+            (None, None) => {
+                let names = "/hello, /clock and /counter";
+                Response::text(
+                    404,
+                    format!("nothing here; the applications are at {names}"),
+                )
+                .into()
+            }
+        }
+    }
+
+    /// One URL is both page and socket.
+    fn app(&self, app: App, request: &Request, has_page: bool) -> Answer {
+        if has_page && !request.is_upgrade() {
+            return self.pages.of(app).into();
+        }
+        match app {
+            App::Hello => self.hello.clone(),
+            App::Clock => self.clock.clone(),
+            App::Counter => self.counter.clone(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The bundled pages, or a folder's edited copies of them.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE64;
+use log::warn;
+use plainws::Response;
+use sha2::{Digest, Sha256};
+
+use super::App;
+
+/// A page is a few KiB; a file above this is a mistake.
+const MAX_PAGE: u64 = 1024 * 1024;
+
+/// The pages of the index and of each application.
+pub(crate) struct Pages {
+    folder: Option<PathBuf>,
+}
+
+impl Pages {
+    /// With a folder, its files of the same names are served instead; one that is not there is
+    /// served as bundled. They are read at each request, so that an edit shows at once.
+    pub(crate) fn new(folder: Option<PathBuf>) -> io::Result<Pages> {
+        if let Some(folder) = &folder {
+            std::fs::read_dir(folder)?;
+        }
+        Ok(Pages { folder })
+    }
+
+    pub(crate) fn index(&self) -> Response {
+        self.page("index.html", include_str!("../../html/index.html"))
+    }
+
+    pub(crate) fn of(&self, app: App) -> Response {
+        match app {
+            App::Hello => self.page("hello.html", include_str!("../../html/hello.html")),
+            App::Clock => self.page("clock.html", include_str!("../../html/clock.html")),
+            App::Counter => self.page("counter.html", include_str!("../../html/counter.html")),
+        }
+    }
+
+    fn page(&self, name: &str, bundled: &'static str) -> Response {
+        let mut page = Cow::Borrowed(bundled);
+        if let Some(folder) = &self.folder {
+            match read(&folder.join(name)) {
+                Ok(text) => page = Cow::Owned(text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    warn!("page {name} served as bundled, its copy cannot be read: {error}")
+                }
+            }
+        }
+        let policy = policy(&page);
+        Response::html(page).header("Content-Security-Policy", policy)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    // Looked at before it is opened: to open a pipe would wait for somebody to write.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_PAGE + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_PAGE {
+        return Err(io::Error::other("it is larger than the limit of 1 MiB"));
+    }
+    Ok(text)
+}
+
+/// Only the page's own script and style run, and it can reach nothing but WebSockets.
+fn policy(page: &str) -> String {
+    let hashes = |tag: &str| {
+        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+        let mut rest = page;
+        let mut sources = String::new();
+        while let Some((_, after)) = rest.split_once(&open) {
+            let (inline, more) = after.split_once(&close).unwrap_or((after, ""));
+            let hash = BASE64.encode(&Sha256::digest(inline.as_bytes()));
+            sources.push_str(&format!(" 'sha256-{hash}'"));
+            rest = more;
+        }
+        if sources.is_empty() {
+            " 'none'".to_owned()
+        } else {
+            sources
+        }
+    };
+    format!(
+        "default-src 'none'; script-src{}; style-src{}; connect-src ws: wss:; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hashes("script"),
+        hashes("style"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_what_stands_in_the_page() {
+        // printf 'let a = 1;' | openssl dgst -sha256 -binary | base64
+        let expected = "'sha256-xY6QKfH9PRsQnLz56nj6MBwiK5oHg+im1Jkpdp1x/Ck='";
+        let policy = policy("<style></style><script>let a = 1;</script>");
+        assert!(
+            policy.contains(&format!("script-src {expected};")),
+            "{policy}"
+        );
+        assert!(policy.contains("style-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"));
+    }
+
+    #[test]
+    fn the_bundled_pages_have_nothing_that_the_policy_forbids() {
+        let pages = Pages::new(None).expect("bundled");
+        for page in App::ALL
+            .map(|app| pages.of(app))
+            .into_iter()
+            .chain([pages.index()])
+        {
+            let page = String::from_utf8_lossy(page.body()).into_owned();
+            for forbidden in [
+                " style=",
+                " onclick=",
+                "<script ",
+                "<style ",
+                "src=\"http",
+                "innerHTML",
+            ] {
+                assert!(!page.contains(forbidden), "{forbidden} in {page:.100}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_live_pages_share_their_connection_code_to_the_letter() {
+        let pages = Pages::new(None).expect("bundled");
+        let shared = App::ALL.map(|app| {
+            let page = String::from_utf8_lossy(pages.of(app).body()).into_owned();
+            let (_, from) = page.split_once("// Connection:").expect("where it starts");
+            let (shared, _) = from
+                .split_once("// End of the shared lines.")
+                .expect("where it ends");
+            shared.to_owned()
+        });
+        assert!(shared[0] == shared[1] && shared[1] == shared[2]);
+    }
+
+    #[test]
+    fn a_folder_replaces_single_pages() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("clock.html"), "<p>mine").expect("write");
+        std::fs::create_dir(folder.path().join("hello.html")).expect("a folder in the way");
+        let pages = Pages::new(Some(folder.path().to_owned())).expect("a folder");
+        assert_eq!(pages.of(App::Clock).body(), b"<p>mine");
+        assert!(pages.of(App::Counter).body().len() > 1000, "bundled");
+        assert!(pages.of(App::Hello).body().len() > 1000, "bundled");
+        assert!(Pages::new(Some(folder.path().join("none"))).is_err());
+    }
+}

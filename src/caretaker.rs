@@ -1,0 +1,226 @@
+//! `Caretaker`: one thread for all connections of the process.
+//!
+//! It sends on for peers that were too slow to take everything at once, sends keepalive pings,
+//! and ends what has passed its deadline. It never waits for one peer: it polls all full sockets
+//! and the next point in time together, and sleeps when there is neither.
+//!
+//! The thread starts with the first server or client connection and is joined when the last one
+//! is dropped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+use log::error;
+use rustix::event::{PollFd, PollFlags};
+
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::outbox::Outbox;
+use crate::wire;
+
+/// What connections ask for.
+enum Request {
+    /// Look at my deadlines, they have changed.
+    Tend(Weak<Outbox>),
+    /// My socket is full: send on when it has room.
+    Drain(Arc<Outbox>),
+}
+
+/// A handle to the thread. Any thread may use it; no call waits.
+#[derive(Debug)]
+pub(crate) struct Caretaker {
+    requests: Sender<Request>,
+    bell: Arc<Bell>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Caretaker {
+    /// The caretaker of this process; starts it if there is none.
+    pub(crate) fn shared() -> Result<Arc<Caretaker>> {
+        static SHARED: Mutex<Weak<Caretaker>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(caretaker) = shared.upgrade() {
+            return Ok(caretaker);
+        }
+        let caretaker = Caretaker::start()
+            .map_err(|error| Error::io("cannot start the caretaker thread", error))?;
+        *shared = Arc::downgrade(&caretaker);
+        Ok(caretaker)
+    }
+
+    fn start() -> std::io::Result<Arc<Caretaker>> {
+        let (requests, inbound) = crossbeam_channel::unbounded();
+        let bell = Arc::new(Bell::new()?);
+        let rung = Arc::clone(&bell);
+        let thread = thread::Builder::new()
+            .name("ws-caretaker".to_owned())
+            .spawn(move || Rounds::default().run(&inbound, &rung))?;
+        Ok(Arc::new(Caretaker {
+            requests,
+            bell,
+            thread: Mutex::new(Some(thread)),
+        }))
+    }
+
+    pub(crate) fn tend(&self, outbox: &Arc<Outbox>) {
+        self.ask(Request::Tend(Arc::downgrade(outbox)));
+    }
+
+    pub(crate) fn drain(&self, outbox: &Arc<Outbox>) {
+        self.ask(Request::Drain(Arc::clone(outbox)));
+    }
+
+    fn ask(&self, request: Request) {
+        // The channel is open as long as this handle is. It is not bounded, but an outbox has at
+        // most one request of a kind under way for each time its state changes.
+        if self.requests.send(request).is_ok() {
+            self.bell.ring();
+        }
+    }
+}
+
+impl Drop for Caretaker {
+    fn drop(&mut self) {
+        self.bell.stop();
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // The last connection may be dropped on the caretaker's own thread, which ends by itself.
+        if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Wakes a thread that sleeps in `poll`.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    stopped: AtomicBool,
+    inside: UnixStream,
+    outside: UnixStream,
+}
+
+impl Bell {
+    pub(crate) fn new() -> std::io::Result<Bell> {
+        let (inside, outside) = UnixStream::pair()?;
+        inside.set_nonblocking(true)?;
+        outside.set_nonblocking(true)?;
+        let no = || AtomicBool::new(false);
+        Ok(Bell {
+            rung: no(),
+            stopped: no(),
+            inside,
+            outside,
+        })
+    }
+
+    /// Wakes the thread, once however often it is rung before the thread looks.
+    pub(crate) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            let _ = (&self.outside).write(&[1]);
+        }
+    }
+
+    /// Wakes the thread for the last time.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn poll_fd(&self) -> PollFd<'_> {
+        PollFd::from_borrowed_fd(self.inside.as_fd(), PollFlags::IN)
+    }
+
+    /// Makes ready for the next ring. The flag is cleared last: who rings from now on is heard
+    /// by the next poll, who rang before is served by the look at the requests that follows.
+    pub(crate) fn answer(&self) {
+        let mut bytes = [0; 16];
+        while matches!((&self.inside).read(&mut bytes), Ok(n) if n > 0) {}
+        self.rung.store(false, Ordering::Release);
+    }
+}
+
+/// What the thread itself remembers.
+#[derive(Default)]
+struct Rounds {
+    full: Vec<Arc<Outbox>>,
+    /// In the order in which they are due; the id makes equal times distinct.
+    due: BTreeMap<(Instant, u64), Weak<Outbox>>,
+    due_at: HashMap<u64, Instant>,
+}
+
+impl Rounds {
+    fn run(mut self, requests: &Receiver<Request>, bell: &Bell) {
+        while !bell.is_stopped() {
+            let next = Deadline::at(self.due.keys().next().map(|(at, _)| *at));
+            let mut fds = vec![bell.poll_fd()];
+            fds.extend(
+                self.full
+                    .iter()
+                    .map(|o| PollFd::from_borrowed_fd(o.wire().as_fd(), PollFlags::OUT)),
+            );
+            if let Err(failed) = wire::poll(&mut fds, next) {
+                // poll fails for want of kernel memory only; what waits is tried again.
+                error!("ws-caretaker cannot poll: {failed}");
+                thread::sleep(std::time::Duration::from_millis(100));
+            }
+            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            if ready[0] {
+                bell.answer();
+            }
+            let mut ready = ready[1..].iter();
+            self.full
+                .retain(|outbox| ready.next() != Some(&true) || outbox.drain_more());
+            for request in requests.try_iter() {
+                match request {
+                    Request::Tend(outbox) => self.tend(&outbox),
+                    Request::Drain(outbox) => {
+                        self.tend(&Arc::downgrade(&outbox));
+                        self.full.push(outbox);
+                    }
+                }
+            }
+            self.tend_due();
+        }
+    }
+
+    fn tend_due(&mut self) {
+        let now = Instant::now();
+        while let Some(entry) = self.due.first_entry() {
+            if entry.key().0 > now {
+                return;
+            }
+            let ((_, id), outbox) = entry.remove_entry();
+            self.due_at.remove(&id);
+            self.tend(&outbox);
+        }
+    }
+
+    fn tend(&mut self, outbox: &Weak<Outbox>) {
+        let Some(outbox) = outbox.upgrade() else {
+            return;
+        };
+        let id = outbox.id;
+        if let Some(at) = self.due_at.remove(&id) {
+            self.due.remove(&(at, id));
+        }
+        if let Some(at) = outbox.tend(Instant::now()) {
+            self.due_at.insert(id, at);
+            self.due.insert((at, id), Arc::downgrade(&outbox));
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The arguments as values. Nothing is opened here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand};
+use log::LevelFilter;
+
+use super::units::{self, OrOff};
+use crate::apps::App;
+
+/// WebSocket server and client for live pages on small machines.
+#[derive(Parser)]
+#[command(name = "plainws", version)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+}
+
+/// Serve hello, clock and counter, as pages and as WebSockets at the same URLs
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// Listen here; repeatable. ADDR is HOST:PORT, [V6]:PORT, :PORT (all addresses of both IP
+    /// families) or unix:/path; with port 0 the system chooses one. /hello, /clock and /counter
+    /// are served at each; with APP= (hello, clock, counter) every other path is that application
+    #[arg(long, value_name = "[APP=]ADDR", env = "PLAINWS_LISTEN", value_delimiter = ',',
+        default_value = "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789", value_parser = listen)]
+    pub(crate) listen: Vec<Listen>,
+
+    /// Serve index.html, hello.html, clock.html and counter.html of this folder instead of the
+    /// bundled ones, and nothing else of it
+    #[arg(long, value_name = "DIR", env = "PLAINWS_HTML_DIR")]
+    pub(crate) html_dir: Option<PathBuf>,
+
+    /// Origins whose pages may connect, such as https://app.example; repeatable. `null` is a page
+    /// from disk, `none` a client that is no browser. Replaces the default: none, null, and the
+    /// host the request is addressed to
+    #[arg(long, value_name = "ORIGIN", env = "PLAINWS_ORIGIN", value_delimiter = ',', value_parser = origin)]
+    pub(crate) origin: Vec<String>,
+
+    /// Names that requests may be addressed to in their Host header; repeatable. Default: any
+    #[arg(long, value_name = "NAME", env = "PLAINWS_HOST", value_delimiter = ',')]
+    pub(crate) host: Vec<String>,
+
+    /// Connections open at once; more get 503
+    #[arg(long, value_name = "N", env = "PLAINWS_MAX_CONNECTIONS", default_value_t = 1000, value_parser = at_least_one)]
+    pub(crate) max_connections: usize,
+
+    /// Largest message accepted, in bytes or as 64KiB, 1MiB
+    #[arg(long, value_name = "SIZE", env = "PLAINWS_MAX_SIZE", default_value = "64KiB", value_parser = units::size)]
+    pub(crate) max_size: usize,
+
+    /// What may wait for a slow client
+    #[arg(long, value_name = "SIZE", env = "PLAINWS_BACKLOG", default_value = "256KiB", value_parser = units::size)]
+    pub(crate) backlog: usize,
+
+    /// Time for the opening handshake, as 500ms, 10s, 2m
+    #[arg(long, value_name = "TIME", env = "PLAINWS_OPEN_TIMEOUT", default_value = "10s", value_parser = units::duration)]
+    pub(crate) open_timeout: Duration,
+
+    /// Time for the closing handshake, and for shutting down
+    #[arg(long, value_name = "TIME", env = "PLAINWS_CLOSE_TIMEOUT", default_value = "5s", value_parser = units::duration)]
+    pub(crate) close_timeout: Duration,
+
+    /// Time within which a client must read something of what waits for it, or off
+    #[arg(long, value_name = "TIME", env = "PLAINWS_WRITE_TIMEOUT", default_value = "30s", value_parser = units::duration_or_off)]
+    pub(crate) write_timeout: OrOff,
+
+    /// Time between keepalive pings, or off
+    #[arg(long, value_name = "TIME", env = "PLAINWS_PING_INTERVAL", default_value = "20s", value_parser = units::duration_or_off)]
+    pub(crate) ping_interval: OrOff,
+
+    /// Time within which a client must answer a ping, or off
+    #[arg(long, value_name = "TIME", env = "PLAINWS_PING_TIMEOUT", default_value = "20s", value_parser = units::duration_or_off)]
+    pub(crate) ping_timeout: OrOff,
+
+    /// -v logs connections, -vv also frames
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Log exactly from this level on: off, error, warn, info, debug, trace
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "PLAINWS_LOG_LEVEL",
+        conflicts_with = "verbose"
+    )]
+    pub(crate) log_level: Option<LevelFilter>,
+}
+
+/// An address, and the application that all of its paths belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) app: Option<App>,
+    pub(crate) address: String,
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    let (app, address) = match text.split_once('=') {
+        // A path of a Unix socket may have one, too.
+        Some((name, address)) if !name.contains([':', '/']) => {
+            let app = App::named(name).ok_or("APP is hello, clock or counter")?;
+            (Some(app), address)
+        }
+        _ => (None, text),
+    };
+    let port = address
+        .rsplit_once(':')
+        .map(|(_, port)| port.parse::<u16>());
+    if !address.starts_with("unix:/") && !matches!(port, Some(Ok(_))) {
+        return Err("ADDR is HOST:PORT, :PORT or unix:/path".to_owned());
+    }
+    Ok(Listen {
+        app,
+        address: address.to_owned(),
+    })
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let authority = text.split_once("://").map(|(_, authority)| authority);
+    let fine = authority.is_some_and(|a| !a.is_empty() && !a.contains(['/', '@', ' ', '?', '#']));
+    if fine || text == "null" || text == "none" {
+        return Ok(text.to_owned());
+    }
+    Err("an origin is SCHEME://HOST[:PORT], null or none".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("write a number above 0".to_owned()),
+        Ok(n) => Ok(n),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_listener_may_belong_to_an_application() {
+        let parsed = |text: &str| listen(text).map(|l| (l.app, l.address));
+        assert_eq!(parsed(":80"), Ok((None, ":80".to_owned())));
+        assert_eq!(
+            parsed("clock=[::1]:0"),
+            Ok((Some(App::Clock), "[::1]:0".to_owned()))
+        );
+        assert_eq!(parsed("unix:/a=b"), Ok((None, "unix:/a=b".to_owned())));
+        assert_eq!(
+            parsed("hello=unix:/s"),
+            Ok((Some(App::Hello), "unix:/s".to_owned()))
+        );
+        for wrong in [
+            "",
+            "80",
+            "chat=:80",
+            "counter=",
+            "host:",
+            "host:99999",
+            "unix:relative",
+        ] {
+            assert!(listen(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_origin_has_no_path() {
+        for fine in ["https://app.example", "http://[::1]:80", "null", "none"] {
+            assert!(origin(fine).is_ok(), "{fine}");
+        }
+        for wrong in ["app.example", "https://", "https://a/", "https://u@a", "*"] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Durations and sizes as people write them: `500ms`, `10s`, `2m`; `64KiB`, `1MiB`, bytes; `off`.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A limit that can be switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OrOff(pub(crate) Option<Duration>);
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    scaled(text, &units)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "write a number and its unit: 500ms, 10s, 2m".to_owned())
+        .and_then(|d| match d.is_zero() {
+            true => Err("must be more than nothing".to_owned()),
+            false => Ok(d),
+        })
+}
+
+pub(crate) fn duration_or_off(text: &str) -> Result<OrOff, String> {
+    match text {
+        "off" => Ok(OrOff(None)),
+        _ => duration(text)
+            .map(|d| OrOff(Some(d)))
+            .map_err(|error| format!("{error}, or off")),
+    }
+}
+
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let units = [
+        ("", 1),
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
+    scaled(text, &units)
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|&n| n > 0)
+        .ok_or_else(|| "write a number of bytes, or with a unit: 64KiB, 1MiB".to_owned())
+}
+
+/// A whole number followed by one of the units.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let (_, factor) = units
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(unit.trim_start()))?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+impl fmt::Display for OrOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(duration) => write!(f, "{duration:?}"),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration_or_off("off"), Ok(OrOff(None)));
+        for wrong in [
+            "",
+            "s",
+            "10",
+            "-1s",
+            "1.5s",
+            "10 parsecs",
+            "0s",
+            "99999999999999999999s",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("1mib"), Ok(1 << 20));
+        assert_eq!(size("100"), Ok(100));
+        for wrong in [
+            "",
+            "KiB",
+            "0",
+            "-1",
+            "1.5MiB",
+            "1 zebra",
+            "99999999999999999999",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! `Connection`: what a handler and a client hold. Receives through the inbox, sends through the
+//! outbox, and waits for bytes outside the locks of both.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tungstenite::protocol::Role;
+
+use crate::caretaker::Caretaker;
+use crate::config::Config;
+use crate::deadline::Deadline;
+use crate::error::{Closed, Error, Result};
+use crate::http::Request;
+use crate::inbox::{Inbox, Look};
+use crate::listener::Address;
+use crate::message::{CloseCode, CloseFrame, Message};
+use crate::outbox::Outbox;
+use crate::wire::Wire;
+
+/// After the last word, what a peer still sends is read and thrown away up to these bounds, so
+/// that the last word is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// One WebSocket connection, at either end.
+///
+/// # Threads
+///
+/// All methods take `&self` and may be called from several threads at once: one receives while
+/// others send, ping or close. A clone is a handle to the same connection. If several threads
+/// receive, each message goes to one of them.
+///
+/// # The end
+///
+/// On a server the connection is closed when the handler returns. A client's is closed when its
+/// last handle is dropped: with 1000, waiting for the server's answer for the close timeout at
+/// most, as [`close`](Connection::close) does.
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    role: Role,
+    opened: Instant,
+    peer: Address,
+    local: Address,
+    request: Request,
+    wire: Arc<Wire>,
+    outbox: Arc<Outbox>,
+    /// Guards tungstenite's reading state for the moment it takes to look at what has arrived.
+    inbox: Mutex<Inbox>,
+}
+
+/// What a connection is made of, once the handshake is done.
+pub(crate) struct Opened {
+    pub(crate) id: u64,
+    pub(crate) role: Role,
+    pub(crate) config: Config,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) caretaker: Arc<Caretaker>,
+    pub(crate) peer: Address,
+    pub(crate) local: Address,
+    pub(crate) request: Request,
+    /// Bytes that came behind the handshake.
+    pub(crate) rest: Vec<u8>,
+}
+
+/// Counts the connections of the process; never 0.
+pub(crate) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Connection {
+    pub(crate) fn new(opened: Opened) -> Connection {
+        let Opened {
+            id,
+            role,
+            config,
+            wire,
+            caretaker,
+            peer,
+            local,
+            request,
+            rest,
+        } = opened;
+        let inbox = Mutex::new(Inbox::new(role, config.max_size, rest));
+        let outbox = Outbox::new(id, role, config, Arc::clone(&wire), caretaker);
+        let opened = Instant::now();
+        Connection {
+            inner: Arc::new(Inner {
+                role,
+                opened,
+                peer,
+                local,
+                request,
+                wire,
+                outbox,
+                inbox,
+            }),
+        }
+    }
+
+    /// Receives the next message; waits for it as long as the connection is open.
+    ///
+    /// Sends first what [`write`](Connection::write) has queued. Pings are answered and fragments
+    /// put together on the way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when the connection is closed, by whichever side, or lost. Messages that
+    /// came before that have been received by then. After our own [`close`](Connection::close)
+    /// in another thread this returns when the peer has answered, after the close timeout at the
+    /// latest.
+    pub fn recv(&self) -> Result<Message> {
+        loop {
+            // Without a deadline there is a message or an error.
+            if let Some(message) = self.receive(Deadline::NEVER)? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Receives a message that has arrived already, or `None`. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Connection::recv).
+    pub fn try_recv(&self) -> Result<Option<Message>> {
+        self.receive(Deadline::after(Duration::ZERO))
+    }
+
+    /// Receives the next message, or `None` if none has come within `timeout`. What has arrived
+    /// of an unfinished message is kept for the next call.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Connection::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
+        self.receive(Deadline::after(timeout))
+    }
+
+    /// Sends a message, after all that [`write`](Connection::write) has queued.
+    ///
+    /// Returns when the message is handed to the system, or queued within the backlog limit; waits
+    /// while the peer reads too slowly for that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when the connection is closed or closing, or when the peer has not
+    /// read anything for the write timeout.
+    pub fn send(&self, message: impl Into<Message>) -> Result<()> {
+        self.inner.outbox.send(&message.into())
+    }
+
+    /// Sends a message without ever waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] when the peer reads too slowly and the message would pass the backlog
+    /// limit; it is not sent, the connection stays. [`Error::Closed`] as with
+    /// [`send`](Connection::send).
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
+        self.inner.outbox.try_send(&message.into())
+    }
+
+    /// Queues a message. It is sent by the next [`flush`](Connection::flush),
+    /// [`send`](Connection::send) or receiving call, or when 16 KiB are queued: answers to many
+    /// messages that arrived together leave in one system call.
+    ///
+    /// Waits only as `send` does.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Connection::send).
+    pub fn write(&self, message: impl Into<Message>) -> Result<()> {
+        self.inner.outbox.write(&message.into())
+    }
+
+    /// Sends what is queued, as far as the system takes it at once; the rest follows by itself.
+    /// Never waits.
+    pub fn flush(&self) {
+        self.inner.outbox.flush();
+    }
+
+    /// Sends a ping; the peer's answer sets [`latency`](Connection::latency). Never waits. You
+    /// need it only if the pings sent every `ping_interval` are too rare.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when the connection is closed or closing.
+    pub fn ping(&self) -> Result<()> {
+        self.inner.outbox.ping()
+    }
+
+    /// The time between the last answered ping and its answer, if there was one. The answer is
+    /// seen by a thread that receives.
+    pub fn latency(&self) -> Option<Duration> {
+        self.inner.outbox.latency()
+    }
+
+    /// Closes the connection: sends what is queued and a close frame, and waits until the peer
+    /// has answered, for the close timeout at most; messages that arrive meanwhile are thrown
+    /// away, unless another thread receives them. Wakes a thread that is blocked in
+    /// [`recv`](Connection::recv). Does nothing if the connection is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a code that may not be sent or a reason above 123 bytes (RFC 6455,
+    /// sections 5.5 and 7.4).
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<()> {
+        let frame = CloseFrame::checked(code, reason)?;
+        self.inner.finish(frame);
+        Ok(())
+    }
+
+    /// Starts to close the connection as [`close`](Connection::close) does, and returns at once.
+    pub(crate) fn start_closing(&self, frame: CloseFrame) {
+        self.inner.outbox.close(frame);
+    }
+
+    /// Closes, waits for the answer, and leaves nothing behind. For the owner of the thread.
+    pub(crate) fn finish(&self, frame: CloseFrame) {
+        self.inner.finish(frame);
+    }
+
+    /// Whether the closing handshake has begun, by either side, or the connection was lost.
+    pub fn is_closed(&self) -> bool {
+        self.inner.outbox.is_closing()
+    }
+
+    /// How the connection ended, as far as it has.
+    pub fn closed(&self) -> Closed {
+        self.inner.outbox.closed()
+    }
+
+    /// The number of this connection, unique in the process. Log lines and the thread's name
+    /// have it.
+    pub fn id(&self) -> u64 {
+        self.inner.outbox.id
+    }
+
+    /// The request that opened the connection: path and headers. At a client, the one it sent.
+    pub fn request(&self) -> &Request {
+        &self.inner.request
+    }
+
+    /// The path of the request, without the query: `/` or `/counter`.
+    pub fn path(&self) -> &str {
+        self.inner.request.path()
+    }
+
+    /// The other end's address.
+    pub fn peer_addr(&self) -> &Address {
+        &self.inner.peer
+    }
+
+    /// This end's address.
+    pub fn local_addr(&self) -> &Address {
+        &self.inner.local
+    }
+
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.inner.outbox
+    }
+
+    /// One line about the whole connection, for its end.
+    pub(crate) fn summary(&self) -> Summary<'_> {
+        Summary(&self.inner)
+    }
+
+    fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
+        let inner = &*self.inner;
+        loop {
+            let partial_until = match inner.inbox().look(&inner.wire, &inner.outbox) {
+                Look::Message(message) => return Ok(Some(message)),
+                Look::Again => continue,
+                Look::Over => {
+                    inner.outbox.flush();
+                    return Err(Error::Closed(Box::new(inner.outbox.closed())));
+                }
+                Look::Empty(partial_until) => partial_until,
+            };
+            inner.outbox.flush();
+            match inner.wire.wait_readable(deadline.or(partial_until)) {
+                // Under the lock again, as another thread may have been faster.
+                Ok(true) => inner.inbox().wet(),
+                Ok(false) if deadline.has_passed() => return Ok(None),
+                // A started message is overdue, which the next look answers.
+                Ok(false) => {}
+                Err(error) => return Err(Error::io("cannot wait for messages", error)),
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, frame: CloseFrame) {
+        self.outbox.close(frame);
+        let deadline = self.outbox.cut_at();
+        // Until the peer has answered or is given up; the caretaker cuts at the same deadline,
+        // which wakes this thread and any other that receives.
+        let heard = loop {
+            match self.inbox().look(&self.wire, &self.outbox) {
+                Look::Message(_) | Look::Again => continue,
+                Look::Over => break self.outbox.closed().received.is_some(),
+                Look::Empty(_) => {}
+            }
+            match self.wire.wait_readable(deadline) {
+                Ok(true) => self.inbox().wet(),
+                _ => break false,
+            }
+        };
+        while self.outbox.has_backlog() && matches!(self.wire.wait_writable(deadline), Ok(true)) {
+            self.outbox.flush_blocked();
+        }
+        match self.role {
+            // The server closes first, so that the client's port is free at once (RFC 6455,
+            // section 7.1.1); the client waits for that.
+            Role::Server if heard => self.wire.shutdown_both(),
+            Role::Server => {
+                self.wire.shutdown_write();
+                self.wire
+                    .discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
+            }
+            Role::Client => self.wire.discard(LINGER_BYTES, deadline),
+        }
+        self.outbox.end();
+        self.wire.shutdown_both();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A server's connections are closed by the thread that serves them.
+        if self.role == Role::Client {
+            self.finish(CloseFrame::cut(CloseCode::NORMAL, ""));
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id())
+            .field("peer", self.peer_addr())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Receives message after message. Ends quietly when the connection was closed normally (1000,
+/// 1001 or no code from both sides), and with the error if it was not.
+impl<'a> IntoIterator for &'a Connection {
+    type Item = Result<Message>;
+    type IntoIter = Messages<'a>;
+
+    fn into_iter(self) -> Messages<'a> {
+        Messages {
+            connection: self,
+            over: false,
+        }
+    }
+}
+
+/// The messages of a connection, by `for message in &connection`.
+#[derive(Debug)]
+pub struct Messages<'a> {
+    connection: &'a Connection,
+    over: bool,
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Result<Message>;
+
+    fn next(&mut self) -> Option<Result<Message>> {
+        if self.over {
+            return None;
+        }
+        match self.connection.recv() {
+            Ok(message) => Some(Ok(message)),
+            Err(error) => {
+                self.over = true;
+                let quiet = error.closed().is_some_and(Closed::is_normal);
+                (!quiet).then_some(Err(error))
+            }
+        }
+    }
+}
+
+/// Path, way of closing, duration, messages and bytes.
+pub(crate) struct Summary<'a>(&'a Inner);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.0;
+        let closed = inner.outbox.closed();
+        write!(
+            f,
+            "{} {} closed {}: {closed}; {:.1?}, {} messages in, {} out, {} bytes in, {} out",
+            inner.peer,
+            crate::escaped::Escaped(inner.request.path()),
+            closed.code().0,
+            inner.opened.elapsed(),
+            inner.inbox().messages(),
+            inner.outbox.messages(),
+            inner.wire.received(),
+            inner.wire.sent(),
+        )
+    }
+}

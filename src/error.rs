@@ -1,0 +1,242 @@
+//! `Error`: what can go wrong, in the user's words, and `Closed`: how a connection ended.
+
+use std::{fmt, io};
+
+use crate::escaped::Escaped;
+use crate::message::{CloseCode, CloseFrame};
+
+/// The result of most calls of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong. Small (two words), so that it costs nothing where nothing goes wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection is closed, or was closed by this very call.
+    Closed(Box<Closed>),
+    /// The server answered the opening handshake with something else than an upgrade.
+    Refused(Box<Refused>),
+    /// The peer's answer to the opening handshake is not one of RFC 6455.
+    Handshake(String),
+    /// Something did not happen in time; says what, and the limit.
+    TimedOut(String),
+    /// Nothing more can be queued for this slow peer now; the message was not sent.
+    Full,
+    /// An argument that cannot be meant; says what can.
+    Invalid(String),
+    /// The system refused something; says what was tried.
+    Io(Box<(String, io::Error)>),
+    /// An error of yours, passed through a handler.
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps an error of your own, so that a handler can return it with `?`.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Other(error.into())
+    }
+
+    /// Whether this says that the connection is closed, whatever the way.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Error::Closed(_))
+    }
+
+    /// How the connection ended, if this says that it did.
+    pub fn closed(&self) -> Option<&Closed> {
+        match self {
+            Error::Closed(closed) => Some(closed),
+            _ => None,
+        }
+    }
+
+    /// An error of the system, with what was tried.
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
+        Error::Io(Box::new((what.into(), source)))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Closed(closed) => closed.fmt(f),
+            Error::Refused(refused) => refused.fmt(f),
+            Error::Handshake(what) | Error::TimedOut(what) | Error::Invalid(what) => {
+                f.write_str(what)
+            }
+            Error::Full => {
+                f.write_str("the backlog of this peer is full, the message was not sent")
+            }
+            Error::Io(tried) => write!(f, "{}: {}", tried.0, tried.1),
+            Error::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io(tried) => Some(&tried.1),
+            Error::Other(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Error::Other(Box::new(error))
+    }
+}
+
+impl From<Box<dyn std::error::Error + Send + Sync>> for Error {
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+        Error::Other(error)
+    }
+}
+
+impl From<String> for Error {
+    fn from(text: String) -> Error {
+        Error::other(text)
+    }
+}
+
+impl From<&str> for Error {
+    fn from(text: &str) -> Error {
+        Error::other(text)
+    }
+}
+
+/// How a connection ended: the close frames of both sides, or why there are none.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Closed {
+    /// The peer's close frame, if one came.
+    pub received: Option<CloseFrame>,
+    /// Our close frame, if one was sent.
+    pub sent: Option<CloseFrame>,
+    /// Whether the peer's came first.
+    pub received_first: bool,
+    /// Why the connection was lost, if it was not closed by two close frames.
+    pub lost: Option<String>,
+}
+
+impl Closed {
+    /// Whether both sides said goodbye, and each with 1000, 1001 or no code at all.
+    pub fn is_normal(&self) -> bool {
+        let fine = |frame: &Option<CloseFrame>| {
+            frame.as_ref().is_some_and(|frame| {
+                matches!(
+                    frame.code,
+                    CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode::NO_STATUS
+                )
+            })
+        };
+        fine(&self.received) && fine(&self.sent)
+    }
+
+    /// The code that tells the reason in one number: of the side that closed first; 1006 if the
+    /// connection was lost before either did.
+    pub fn code(&self) -> CloseCode {
+        let first = if self.received_first {
+            self.received.as_ref().or(self.sent.as_ref())
+        } else {
+            self.sent.as_ref().or(self.received.as_ref())
+        };
+        first.map_or(CloseCode::ABNORMAL, |frame| frame.code)
+    }
+}
+
+/// `received 1000 (OK), then sent 1000 (OK)`, or `connection lost: ...`.
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.received, &self.sent) {
+            (Some(received), Some(sent)) if self.received_first => {
+                write!(f, "received {received}, then sent {sent}")
+            }
+            (Some(received), Some(sent)) => write!(f, "sent {sent}, then received {received}"),
+            (Some(received), None) => write!(f, "received {received}"),
+            (None, Some(sent)) => {
+                write!(f, "sent {sent}")?;
+                match &self.lost {
+                    Some(lost) => write!(f, "; no answer: {lost}"),
+                    None => Ok(()),
+                }
+            }
+            (None, None) => {
+                let lost = self
+                    .lost
+                    .as_deref()
+                    .unwrap_or("no close frame received or sent");
+                write!(f, "connection lost: {lost}")
+            }
+        }
+    }
+}
+
+/// An HTTP answer where an upgrade was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The status code, 403 for example.
+    pub status: u16,
+    /// The body as text, cut at 4 KiB; often a sentence that says why.
+    pub body: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server answered HTTP {}", self.status)?;
+        let body = self.body.trim();
+        if !body.is_empty() {
+            write!(f, ": {}", Escaped(body))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(code: u16) -> Option<CloseFrame> {
+        Some(CloseFrame {
+            code: CloseCode(code),
+            reason: String::new(),
+        })
+    }
+
+    #[test]
+    fn an_error_is_small() {
+        assert!(size_of::<Error>() <= 4 * size_of::<usize>());
+    }
+
+    #[test]
+    fn closing_is_told_in_the_order_it_happened() {
+        let mut closed = Closed {
+            received: frame(1001),
+            sent: frame(1001),
+            ..Closed::default()
+        };
+        closed.received_first = true;
+        assert_eq!(
+            closed.to_string(),
+            "received 1001 (going away), then sent 1001 (going away)"
+        );
+        closed.received_first = false;
+        assert_eq!(
+            closed.to_string(),
+            "sent 1001 (going away), then received 1001 (going away)"
+        );
+        assert!(closed.is_normal());
+    }
+
+    #[test]
+    fn a_lost_connection_is_not_normal() {
+        let closed = Closed {
+            sent: frame(1000),
+            lost: Some("reset".into()),
+            ..Closed::default()
+        };
+        assert!(!closed.is_normal());
+        assert_eq!(closed.to_string(), "sent 1000 (OK); no answer: reset");
+        assert_eq!(Closed::default().code(), CloseCode::ABNORMAL);
+    }
+}

@@ -1,0 +1,423 @@
+//! The opening handshake of a server: a request head within one deadline, checks, and an answer,
+//! which is a page, a refusal or the upgrade (RFC 6455, section 4.2).
+//!
+//! Runs in the client's own thread. tungstenite's handshake is not used: it answers a request that
+//! it refuses with nothing at all, refuses legal ones, and has no deadline.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::connection::Connection;
+use crate::deadline::Deadline;
+use crate::http::{self, MAX_HEAD, Request, Response};
+use crate::wire::Wire;
+
+pub(crate) type Handler = Arc<dyn Fn(&Connection) -> crate::Result<()> + Send + Sync>;
+pub(crate) type Route = Box<dyn Fn(&Request) -> Option<Answer> + Send + Sync>;
+
+/// After a refusal, what the client still sends is thrown away up to these bounds, so that it
+/// can read the answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;
+/// Page and refusals together; a client that reads more slowly is cut.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a request is answered; made by a [`route`](crate::server::Builder::route).
+#[derive(Clone)]
+pub struct Answer(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Respond(Response),
+    Upgrade(Handler),
+}
+
+impl Answer {
+    /// A WebSocket, served by this handler. A request that asks for none gets 426.
+    pub fn upgrade<F>(handler: F) -> Answer
+    where
+        F: Fn(&Connection) -> crate::Result<()> + Send + Sync + 'static,
+    {
+        Answer(Kind::Upgrade(Arc::new(handler)))
+    }
+
+    pub(crate) fn handler(handler: Handler) -> Answer {
+        Answer(Kind::Upgrade(handler))
+    }
+}
+
+/// A page or a refusal.
+impl From<Response> for Answer {
+    fn from(response: Response) -> Answer {
+        Answer(Kind::Respond(response))
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Respond(response) => write!(f, "Answer({})", response.status()),
+            Kind::Upgrade(_) => f.write_str("Answer(upgrade)"),
+        }
+    }
+}
+
+/// Which requests are taken, and by whom.
+pub(crate) struct Rules {
+    pub(crate) handler: Handler,
+    pub(crate) route: Option<Route>,
+    /// Origins instead of the default: none, the same host, `null`.
+    pub(crate) origins: Option<Vec<String>>,
+    pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) open_timeout: Duration,
+}
+
+/// What came out of a handshake.
+pub(crate) enum Outcome {
+    /// The client is connected: run the handler.
+    Upgraded {
+        request: Request,
+        rest: Vec<u8>,
+        handler: Handler,
+    },
+    /// A page was sent.
+    Page { request: Request },
+    /// Nothing came of it; the client has got this status, if it could be told.
+    Refused { status: Option<u16>, why: String },
+}
+
+/// Why nothing came of it, before anything was sent.
+enum Failure {
+    Answer(Response),
+    Silent(String),
+}
+
+impl From<Response> for Failure {
+    fn from(response: Response) -> Failure {
+        Failure::Answer(response)
+    }
+}
+
+/// Makes the handshake. `seat` takes one of the places for connections, or says with a 503 why
+/// there is none.
+pub(crate) fn open(
+    wire: &Wire,
+    rules: &Rules,
+    listener: usize,
+    seat: impl FnOnce() -> Result<(), Response>,
+) -> Outcome {
+    let deadline = Deadline::after(rules.open_timeout);
+    let (request, rest) = match read_request(wire, deadline) {
+        Ok((request, rest)) => (request.at_listener(listener), rest),
+        Err(Failure::Answer(response)) => return refuse(wire, &response, false),
+        Err(Failure::Silent(why)) => return Outcome::Refused { status: None, why },
+    };
+    let answer = match rules.answer(&request) {
+        Ok(answer) => answer,
+        Err(response) => return refuse(wire, &response, request.is_head()),
+    };
+    let handler = match answer.0 {
+        Kind::Respond(response) if response.status() < 400 => {
+            respond(wire, &response, request.is_head());
+            return Outcome::Page { request };
+        }
+        Kind::Respond(response) => return refuse(wire, &response, request.is_head()),
+        Kind::Upgrade(handler) => handler,
+    };
+    let upgrade = rules
+        .check_upgrade(&request)
+        .and_then(|accept| seat().map(|()| accept));
+    let accept = match upgrade {
+        Ok(accept) => accept,
+        Err(response) => return refuse(wire, &response, request.is_head()),
+    };
+    let switching = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    match wire.send_all(switching.as_bytes(), deadline) {
+        Ok(()) => Outcome::Upgraded {
+            request,
+            rest,
+            handler,
+        },
+        Err(error) => Outcome::Refused {
+            status: None,
+            why: error.to_string(),
+        },
+    }
+}
+
+/// Reads until the head is complete; gives what came behind it, too.
+fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), Failure> {
+    // On the heap and given back: the stack of this thread stays as deep as it once was.
+    let mut bytes = Vec::with_capacity(1024);
+    loop {
+        if let Some(end) = http::head_end(&bytes) {
+            let rest = bytes.split_off(end);
+            return Ok((Request::parse(&bytes)?, rest));
+        }
+        http::check_partial(&bytes)?;
+        if !wire.wait_readable(deadline).unwrap_or(true) {
+            return Err(match bytes.len() {
+                0 => Failure::Silent("no request in time".to_owned()),
+                _ => Response::text(408, "the request took too long").into(),
+            });
+        }
+        let start = bytes.len();
+        bytes.resize((start + 1024).min(MAX_HEAD), 0);
+        let read = wire.recv(&mut bytes[start..]);
+        bytes.truncate(start + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) if bytes.is_empty() => return Err(Failure::Silent("no request".to_owned())),
+            Ok(0) => return Err(Response::text(400, "the request is not complete").into()),
+            Ok(_) if bytes[0] == 0x16 => {
+                // The first byte of a TLS handshake; an answer in plain text would help nobody.
+                return Err(Failure::Silent("TLS came to a plain port".to_owned()));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(Failure::Silent(error.to_string())),
+        }
+    }
+}
+
+impl Rules {
+    fn answer(&self, request: &Request) -> Result<Answer, Response> {
+        self.check_host(request)?;
+        let answer = self.route.as_ref().and_then(|route| route(request));
+        Ok(answer.unwrap_or_else(|| Answer::handler(Arc::clone(&self.handler))))
+    }
+
+    /// A page of a foreign name that resolves to us (DNS rebinding) has the right Origin; only
+    /// its Host gives it away.
+    fn check_host(&self, request: &Request) -> Result<(), Response> {
+        let Some(hosts) = &self.hosts else {
+            return Ok(());
+        };
+        let host = request.header("Host").unwrap_or_default();
+        let (name, _) = split_port(host);
+        match hosts
+            .iter()
+            .any(|h| h.eq_ignore_ascii_case(name) || h.eq_ignore_ascii_case(host))
+        {
+            true => Ok(()),
+            false => Err(Response::text(
+                403,
+                "the Host of the request is not served here",
+            )),
+        }
+    }
+
+    /// The checks of RFC 6455, section 4.2.1; gives the accept key.
+    fn check_upgrade(&self, request: &Request) -> Result<String, Response> {
+        if request.is_head() || request.is_http_1_0() || !request.is_upgrade() {
+            let why = if request.is_http_1_0() && request.header("Upgrade").is_some() {
+                "a WebSocket needs HTTP/1.1; a proxy in front must be told to speak it"
+            } else {
+                "this is a WebSocket; open it with a WebSocket client"
+            };
+            return Err(upgrade_required(why));
+        }
+        match request.single("Sec-WebSocket-Version")? {
+            Some("13") => {}
+            _ => return Err(upgrade_required("Sec-WebSocket-Version must be 13")),
+        }
+        let key = request.single("Sec-WebSocket-Key")?.unwrap_or_default();
+        if !is_key(key) {
+            return Err(Response::text(
+                400,
+                "Sec-WebSocket-Key is not 16 bytes in base64",
+            ));
+        }
+        self.check_origin(request)?;
+        Ok(tungstenite::handshake::derive_accept_key(key.as_bytes()))
+    }
+
+    /// A browser says which page opens the socket; another site's page may not.
+    fn check_origin(&self, request: &Request) -> Result<(), Response> {
+        let mut origins = request.all("Origin");
+        let origin = origins.next();
+        let fine = match (&self.origins, origin) {
+            _ if origins.next().is_some() => false,
+            (None, None | Some("null")) => true,
+            (None, Some(origin)) => is_same_host(origin, request.header("Host")),
+            (Some(allowed), None) => allowed.iter().any(|o| o == "none"),
+            (Some(allowed), Some(origin)) => allowed.iter().any(|o| is_same_origin(o, origin)),
+        };
+        match fine {
+            true => Ok(()),
+            false => Err(Response::text(
+                403,
+                "the Origin of the page is not allowed here",
+            )),
+        }
+    }
+}
+
+fn upgrade_required(why: &str) -> Response {
+    Response::text(426, why)
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Version", "13")
+}
+
+/// 16 bytes in base64: 22 digits, of which the last has four bits to spare, and `==`.
+fn is_key(key: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    match key.strip_suffix("==").map(str::as_bytes) {
+        Some(digits) => digits.len() == 22 && digits.iter().all(|&byte| digit(byte)),
+        None => false,
+    }
+}
+
+/// `host` or `host:port`, in which an IPv6 address stands in brackets.
+fn split_port(host: &str) -> (&str, Option<&str>) {
+    let after_v6 = host.rfind(']').map_or(0, |at| at + 1);
+    match host[after_v6..].find(':') {
+        Some(at) => (&host[..after_v6 + at], Some(&host[after_v6 + at + 1..])),
+        None => (host, None),
+    }
+}
+
+/// Scheme, host and port of an origin, the port made explicit. Nothing else may stand in it.
+fn split_origin(origin: &str) -> Option<(String, String, u16)> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let default = match scheme.as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => 0,
+    };
+    if authority.is_empty() || authority.contains(['/', '?', '#', '@', '\\', ' ']) {
+        return None;
+    }
+    let (host, port) = split_port(authority);
+    let port = port.map_or(Ok(default), str::parse).ok()?;
+    Some((scheme, host.to_ascii_lowercase(), port))
+}
+
+fn is_same_origin(a: &str, b: &str) -> bool {
+    match (split_origin(a), split_origin(b)) {
+        (Some(a), Some(b)) => a == b,
+        // `null`, or an origin of a scheme without hosts.
+        _ => a == b,
+    }
+}
+
+/// Whether a page comes from the host and port that it now connects to. The scheme is not known
+/// here: a proxy may have taken TLS off.
+fn is_same_host(origin: &str, host: Option<&str>) -> bool {
+    let Some((_, name, port)) = split_origin(origin) else {
+        return false;
+    };
+    let (host, host_port) = split_port(host.unwrap_or_default());
+    let host_port = match host_port.map(str::parse::<u16>) {
+        None => None,
+        Some(Ok(port)) => Some(port),
+        Some(Err(_)) => return false,
+    };
+    name.eq_ignore_ascii_case(host)
+        && match host_port {
+            Some(host_port) => host_port == port,
+            None => port == 80 || port == 443,
+        }
+}
+
+fn refuse(wire: &Wire, response: &Response, head_only: bool) -> Outcome {
+    respond(wire, response, head_only);
+    let why = String::from_utf8_lossy(response.body()).trim().to_owned();
+    Outcome::Refused {
+        status: Some(response.status()),
+        why,
+    }
+}
+
+/// Sends the answer and ends the connection so that the client can read it.
+fn respond(wire: &Wire, response: &Response, head_only: bool) {
+    let deadline = Deadline::after(ANSWER_TIMEOUT);
+    if wire.send_all(&response.encode(head_only), deadline).is_ok() {
+        wire.shutdown_write();
+        wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
+    }
+}
+
+/// Answers without reading the request, for when not even a thread is to be had: what has come is
+/// taken off so that the answer is not lost to a reset. Never waits.
+pub(crate) fn turn_away(wire: &Wire, response: &Response) {
+    let now = Deadline::after(Duration::ZERO);
+    wire.discard(MAX_HEAD, now);
+    let _ = wire.send(&response.encode(false));
+    wire.shutdown_write();
+    wire.discard(MAX_HEAD, now);
+}
+
+/// Too many clients, or too few threads.
+pub(crate) fn busy(why: &str) -> Response {
+    Response::text(503, why).header("Retry-After", "5")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_real_key_passes() {
+        assert!(is_key("dGhlIHNhbXBsZSBub25jZQ=="));
+        let wrong = [
+            "",
+            "abc",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZ====",
+        ];
+        for key in wrong {
+            assert!(!is_key(key), "{key}");
+        }
+        assert!(!is_key(&"x".repeat(1000)));
+    }
+
+    #[test]
+    fn same_host_is_host_and_port() {
+        let same = is_same_host;
+        assert!(same("http://localhost:8765", Some("localhost:8765")));
+        assert!(same("https://APP.example", Some("app.example")));
+        assert!(same("https://app.example", Some("app.example:443")));
+        assert!(same("http://[::1]:8765", Some("[::1]:8765")));
+        for origin in [
+            "",
+            "https://app.example.evil",
+            "https://app.exampl",
+            "https://app.example:444",
+            "https://app.example@evil",
+            "https://evil@app.example",
+            "https://app.example/",
+            "https://",
+            "app.example",
+        ] {
+            assert!(!same(origin, Some("app.example")), "{origin}");
+        }
+        assert!(!same("http://localhost", None));
+    }
+
+    #[test]
+    fn a_listed_origin_is_scheme_host_and_port() {
+        assert!(is_same_origin("https://app.example", "HTTPS://APP.EXAMPLE"));
+        assert!(is_same_origin(
+            "https://app.example",
+            "https://app.example:443"
+        ));
+        assert!(is_same_origin("null", "null"));
+        for origin in [
+            "http://app.example",
+            "https://app.example:444",
+            "https://app.example.evil",
+            "null",
+            "",
+        ] {
+            assert!(!is_same_origin("https://app.example", origin), "{origin}");
+        }
+    }
+}

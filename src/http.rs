@@ -1,0 +1,619 @@
+//! HTTP/1.1 as far as pages and upgrades need it: `Request` in, `Response` out.
+//!
+//! Strict where laxness would let a proxy and us disagree (RFC 9112): CRLF line ends, one Host, no
+//! bodies. Every answer ends the connection. Reads and writes nothing itself.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::escaped::Escaped;
+
+/// Limits of a request head, in bytes; browsers' cookies fit.
+pub(crate) const MAX_HEAD: usize = 16 * 1024;
+const MAX_TARGET: usize = 2048;
+const MAX_LINE: usize = 8 * 1024;
+const MAX_HEADERS: usize = 64;
+/// The longest method that HTTP has is 7 bytes (OPTIONS, CONNECT); more than this is none.
+const MAX_METHOD: usize = 32;
+
+/// A request that opens a connection: method, target and headers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Target, then names and values, in one allocation: an idle client keeps it.
+    text: Box<str>,
+    target: u16,
+    fields: Box<[Field]>,
+    head_only: bool,
+    http_1_0: bool,
+    listener: u16,
+}
+
+/// Where name and value stand in the text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Field {
+    name: u16,
+    value: u16,
+    end: u16,
+}
+
+impl Request {
+    /// Reads a whole head, up to and with the empty line.
+    pub(crate) fn parse(head: &[u8]) -> Result<Request, Response> {
+        check_lines(head)?;
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut parsed = httparse::Request::new(&mut headers);
+        match parsed.parse(head) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Partial) => return Err(bad("the request is not complete")),
+            Err(error) => return Err(refuse_head(error, head)),
+        }
+        let method = parsed.method.unwrap_or_default();
+        let target = parsed.path.unwrap_or_default();
+        let http_1_0 = parsed.version == Some(0);
+        if !matches!(method, "GET" | "HEAD") {
+            let text = "only GET and HEAD are answered here";
+            return Err(Response::text(405, text).header("Allow", "GET, HEAD"));
+        }
+        if !target.is_ascii() {
+            return Err(bad("the request target is not ASCII"));
+        }
+        let (authority, path) = split_target(target)?;
+
+        let mut text = path.to_owned();
+        let mut fields = Vec::with_capacity(parsed.headers.len());
+        for header in parsed.headers.iter() {
+            let name = offset(&text);
+            text.push_str(header.name);
+            let value = offset(&text);
+            // Values may be Latin-1; what is not UTF-8 is replaced, and never needed.
+            text.push_str(String::from_utf8_lossy(header.value).trim_matches([' ', '\t']));
+            fields.push(Field {
+                name,
+                value,
+                end: offset(&text),
+            });
+        }
+        let request = Request {
+            target: path.len() as u16,
+            text: text.into_boxed_str(),
+            fields: fields.into_boxed_slice(),
+            head_only: method == "HEAD",
+            http_1_0,
+            listener: 0,
+        };
+        request.check_host(authority)?;
+        request.check_no_body()?;
+        Ok(request)
+    }
+
+    /// The request that a client sends; `fields` are its own headers.
+    pub(crate) fn of_client(target: &str, fields: &[(&str, &str)]) -> Request {
+        let mut text = target.to_owned();
+        let fields = fields
+            .iter()
+            .map(|(name, value)| {
+                let start = offset(&text);
+                text.push_str(name);
+                let middle = offset(&text);
+                text.push_str(value);
+                Field {
+                    name: start,
+                    value: middle,
+                    end: offset(&text),
+                }
+            })
+            .collect();
+        Request {
+            target: target.len() as u16,
+            text: text.into_boxed_str(),
+            fields,
+            head_only: false,
+            http_1_0: false,
+            listener: 0,
+        }
+    }
+
+    /// The request target as it was sent: path and query.
+    pub fn target(&self) -> &str {
+        &self.text[..self.target.into()]
+    }
+
+    /// The path, without the query, as it was sent (not percent-decoded).
+    pub fn path(&self) -> &str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
+    /// What stands behind the `?`, if anything does.
+    pub fn query(&self) -> Option<&str> {
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    /// The value of the first header of this name; case does not matter.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// All headers, in the order in which they were sent.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|field| {
+            let at = |from: u16, to: u16| &self.text[from.into()..to.into()];
+            (at(field.name, field.value), at(field.value, field.end))
+        })
+    }
+
+    /// Whether the client asks for a WebSocket: `Connection: upgrade` and `Upgrade: websocket`,
+    /// which may stand among others and on several lines (RFC 9110, section 7.8).
+    pub fn is_upgrade(&self) -> bool {
+        self.has_token("Connection", "upgrade") && self.has_token("Upgrade", "websocket")
+    }
+
+    /// Which of the server's listeners it came to, counted from 0 in the order of
+    /// [`Builder::listen`](crate::server::Builder::listen).
+    pub fn listener(&self) -> usize {
+        self.listener.into()
+    }
+
+    pub(crate) fn at_listener(mut self, listener: usize) -> Request {
+        self.listener = listener as u16;
+        self
+    }
+
+    /// Whether only the head of the answer is wanted.
+    pub(crate) fn is_head(&self) -> bool {
+        self.head_only
+    }
+
+    pub(crate) fn is_http_1_0(&self) -> bool {
+        self.http_1_0
+    }
+
+    /// All values of one header.
+    pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.headers()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The value of a header that may stand once only.
+    pub(crate) fn single(&self, name: &'static str) -> Result<Option<&str>, Response> {
+        let mut values = self.all(name);
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(bad(&format!("more than one {name} header")));
+        }
+        Ok(first)
+    }
+
+    fn has_token(&self, name: &'static str, token: &str) -> bool {
+        self.all(name)
+            .flat_map(|value| value.split(','))
+            .any(|t| t.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+    }
+
+    /// RFC 9112, section 3.2: exactly one Host in HTTP/1.1, and a valid one.
+    fn check_host(&self, authority: Option<&str>) -> Result<(), Response> {
+        let Some(host) = self.single("Host")? else {
+            return if self.http_1_0 {
+                Ok(())
+            } else {
+                Err(bad("no Host header"))
+            };
+        };
+        if !is_host(host) {
+            return Err(bad("the Host header is not a host"));
+        }
+        match authority {
+            Some(authority) if !authority.eq_ignore_ascii_case(host) => Err(bad(
+                "the request target and the Host header name different hosts",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_no_body(&self) -> Result<(), Response> {
+        let length = self.single("Content-Length")?;
+        if self.header("Transfer-Encoding").is_some() || length.is_some_and(|n| n != "0") {
+            return Err(bad("a request with a body is not answered here"));
+        }
+        Ok(())
+    }
+}
+
+/// The target, for logs.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({})", Escaped(self.target()))
+    }
+}
+
+/// A head is 16 KiB at most, and lossy text at most three times that: it fits 16 bits.
+fn offset(text: &str) -> u16 {
+    u16::try_from(text.len()).unwrap_or(u16::MAX)
+}
+
+/// Looks at a head that is still arriving: refuses early what cannot become a good one.
+pub(crate) fn check_partial(head: &[u8]) -> Result<(), Response> {
+    let line_end = head.iter().position(|&byte| byte == b'\n');
+    let line = &head[..line_end.unwrap_or(head.len())];
+    let method_end = line.iter().position(|&byte| byte == b' ');
+    match method_end {
+        None if line.len() > MAX_METHOD => return Err(bad("no method that HTTP knows")),
+        Some(end) if end > MAX_METHOD => return Err(bad("no method that HTTP knows")),
+        _ => {}
+    }
+    let after_method = &line[method_end.map_or(line.len(), |end| end + 1)..];
+    let target = after_method
+        .split(|&byte| byte == b' ')
+        .next()
+        .unwrap_or_default();
+    if target.len() > MAX_TARGET {
+        let text = format!("the request target is longer than the limit of {MAX_TARGET} bytes");
+        return Err(Response::text(414, text));
+    }
+    let too_long = |line: &[u8]| line.len() > MAX_LINE;
+    if head.len() >= MAX_HEAD || head.split(|&byte| byte == b'\n').any(too_long) {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+/// Where the head ends, if it is all there.
+pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
+    // Also a bare line feed ends it, to be refused, not to be waited for.
+    let crlf = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|at| at + 4);
+    let bare = bytes
+        .windows(2)
+        .position(|window| window == b"\n\n")
+        .map(|at| at + 2);
+    match (crlf, bare) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn check_lines(head: &[u8]) -> Result<(), Response> {
+    let bare = head
+        .iter()
+        .enumerate()
+        .any(|(i, &b)| b == b'\n' && (i == 0 || head[i - 1] != b'\r'));
+    if bare {
+        return Err(bad("lines must end with CR LF"));
+    }
+    check_partial(head)
+}
+
+fn refuse_head(error: httparse::Error, head: &[u8]) -> Response {
+    match error {
+        httparse::Error::TooManyHeaders => too_large(),
+        httparse::Error::Version => {
+            let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+            let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+            match version {
+                [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                    if major.is_ascii_digit() && minor.is_ascii_digit() =>
+                {
+                    Response::text(505, "HTTP/1.1 is spoken here")
+                }
+                _ => bad("the request line has no valid HTTP version"),
+            }
+        }
+        error => bad(&format!("the request head is not valid: {error}")),
+    }
+}
+
+/// Origin form (`/path`), or absolute form (`http://host/path`), which a server must take
+/// (RFC 9112, section 3.2.2).
+fn split_target(target: &str) -> Result<(Option<&str>, &str), Response> {
+    if target.contains('#') {
+        return Err(bad("the request target has a fragment"));
+    }
+    if target.starts_with('/') {
+        return Ok((None, target));
+    }
+    for scheme in ["http://", "https://"] {
+        let is_scheme = |s: &str| s.eq_ignore_ascii_case(scheme);
+        if target.get(..scheme.len()).is_some_and(is_scheme) {
+            let rest = &target[scheme.len()..];
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let path = if rest[end..].starts_with('/') {
+                &rest[end..]
+            } else {
+                "/"
+            };
+            return Ok((Some(&rest[..end]), path));
+        }
+    }
+    Err(bad("the request target is not a path"))
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((v6, port)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
+        Some(_) => return false,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let port_fine = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() <= 5,
+        None => port.is_empty(),
+    };
+    let byte_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte);
+    port_fine && !name.is_empty() && name.bytes().all(byte_fine)
+}
+
+fn bad(why: &str) -> Response {
+    Response::text(400, why)
+}
+
+fn too_large() -> Response {
+    let text = format!(
+        "the request head is larger than the limits: {MAX_HEAD} bytes, {MAX_HEADERS} headers of {MAX_LINE} bytes"
+    );
+    Response::text(431, text)
+}
+
+/// An HTTP answer: a page, or the refusal of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    body: Cow<'static, [u8]>,
+}
+
+impl Response {
+    /// An answer with a body of this type. Names and values of headers must not contain line
+    /// ends; the answer is sent without headers that do.
+    pub fn new(
+        status: u16,
+        content_type: &'static str,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
+        Response {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+        }
+        .header("Content-Type", content_type)
+    }
+
+    /// A page: status 200, `text/html`.
+    pub fn html(page: impl Into<Cow<'static, str>>) -> Response {
+        let body = match page.into() {
+            Cow::Borrowed(page) => Cow::Borrowed(page.as_bytes()),
+            Cow::Owned(page) => Cow::Owned(page.into_bytes()),
+        };
+        Response::new(200, "text/html; charset=utf-8", body)
+    }
+
+    /// Plain text: a sentence that says why, ended by a line feed.
+    pub fn text(status: u16, sentence: impl Into<String>) -> Response {
+        let mut body = sentence.into();
+        body.push('\n');
+        Response::new(status, "text/plain; charset=utf-8", body.into_bytes())
+    }
+
+    /// Adds a header.
+    pub fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Response {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The answer as bytes; without its body for HEAD. Every answer forbids what it does not need
+    /// and ends the connection.
+    pub(crate) fn encode(&self, head_only: bool) -> Vec<u8> {
+        let mut out = format!(
+            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Length: {}\r\nConnection: close\r\n",
+            self.status,
+            reason(self.status),
+            httpdate::fmt_http_date(SystemTime::now()),
+            self.body.len(),
+        )
+        .into_bytes();
+        let defaults = [
+            ("Cache-Control", "no-cache"),
+            (
+                "Content-Security-Policy",
+                "default-src 'none'; frame-ancestors 'none'",
+            ),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+        ];
+        let given = |name: &str| {
+            self.headers
+                .iter()
+                .any(|(n, _)| n.eq_ignore_ascii_case(name))
+        };
+        let defaults = defaults.into_iter().filter(|(name, _)| !given(name));
+        let headers = self.headers.iter().map(|(name, value)| (&**name, &**value));
+        for (name, value) in defaults.chain(headers) {
+            if !name.contains(['\r', '\n', ':']) && !value.contains(['\r', '\n']) {
+                out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        if !head_only {
+            out.extend_from_slice(&self.body);
+        }
+        out
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        414 => "URI Too Long",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(head: &str) -> Result<Request, u16> {
+        Request::parse(head.as_bytes()).map_err(|response| response.status)
+    }
+
+    fn get(lines: &str) -> Result<Request, u16> {
+        parse(&format!(
+            "GET /a?x=1 HTTP/1.1\r\nHost: localhost:8765\r\n{lines}\r\n"
+        ))
+    }
+
+    #[test]
+    fn a_request_keeps_what_was_sent() {
+        let request = get("X-One:  1 \r\nx-two: zwei\r\n").expect("a good request");
+        assert_eq!(request.target(), "/a?x=1");
+        assert_eq!((request.path(), request.query()), ("/a", Some("x=1")));
+        assert_eq!(request.header("X-TWO"), Some("zwei"));
+        let names: Vec<&str> = request.headers().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Host", "X-One", "x-two"]);
+        assert_eq!(request.header("x-one"), Some("1"));
+    }
+
+    #[test]
+    fn legal_ways_to_ask_for_an_upgrade() {
+        for lines in [
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+            "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+            "Connection: keep-alive,\tUpgrade\r\nUPGRADE: WebSocket\r\n",
+            "Connection: upgrade\r\nUpgrade: h2c, websocket\r\n",
+        ] {
+            assert!(get(lines).expect("a good request").is_upgrade(), "{lines}");
+        }
+        for lines in ["Connection: upgrade\r\n", "Upgrade: websocket\r\n", ""] {
+            assert!(!get(lines).expect("a good request").is_upgrade(), "{lines}");
+        }
+    }
+
+    #[test]
+    fn bad_heads_get_their_status() {
+        let long = |n: usize| "x".repeat(n);
+        let lines = |line: &str, n: usize| line.repeat(n);
+        let cases: &[(String, u16)] = &[
+            (
+                format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", long(2048)),
+                414,
+            ),
+            (
+                format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", long(10_000)),
+                400,
+            ),
+            (
+                format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", long(8192)),
+                431,
+            ),
+            (
+                format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", lines("X: 1\r\n", 64)),
+                431,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n".into(),
+                400,
+            ),
+            ("GET / HTTP/1.1\r\nHost : h\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\r\nHost: h\r\n: x\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\nHost: h\n\n".into(), 400),
+            ("GET /\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.2\r\nHost: h\r\n\r\n".into(), 505),
+            ("GET / HTTP/2.0\r\nHost: h\r\n\r\n".into(), 505),
+            ("PRI * HTTP/2.0\r\n\r\n".into(), 505),
+            ("GET / HTTP/1.1x\r\nHost: h\r\n\r\n".into(), 400),
+            ("GET / http/1.1\r\nHost: h\r\n\r\n".into(), 400),
+            ("GET foo HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+            ("GET * HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+            ("GET /#x HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+            ("GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\r\nHost: \r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), 400),
+            ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".into(), 400),
+            ("POST / HTTP/1.1\r\nHost: h\r\n\r\n".into(), 405),
+            ("get / HTTP/1.1\r\nHost: h\r\n\r\n".into(), 405),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n".into(),
+                400,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n".into(),
+                400,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+                400,
+            ),
+            ("GET /\u{e9} HTTP/1.1\r\nHost: h\r\n\r\n".into(), 400),
+        ];
+        for (head, status) in cases {
+            assert_eq!(
+                parse(head).map(|r| r.path().to_owned()),
+                Err(*status),
+                "{head:.120}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_are_inclusive() {
+        let target = format!("/{}", "x".repeat(2047));
+        let headers = "X: 1\r\n".repeat(63);
+        let head = format!("GET {target} HTTP/1.1\r\nHost: [::1]:80\r\n{headers}\r\n");
+        assert_eq!(parse(&head).expect("within the limits").path(), target);
+        assert!(parse("GET http://h/p HTTP/1.1\r\nHost: h\r\n\r\n").is_ok());
+        assert!(parse("GET / HTTP/1.0\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn an_answer_is_complete_and_cannot_be_split() {
+        let response = Response::text(404, "nothing here").header("X-Evil", "a\r\nSet-Cookie: b");
+        let text = String::from_utf8(response.encode(false)).expect("text");
+        assert!(text.starts_with("HTTP/1.1 404 Not Found\r\n"), "{text}");
+        assert!(text.contains("\r\nContent-Length: 13\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\nnothing here\n"), "{text}");
+        assert!(!text.contains("Set-Cookie"), "{text}");
+        let head = String::from_utf8(response.encode(true)).expect("text");
+        assert!(
+            head.ends_with("\r\n\r\n") && head.contains("Content-Length: 13"),
+            "{head}"
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! `Inbox`: what a connection receives. Bytes come from the wire, tungstenite makes messages of
+//! them, its replies (pongs, the answer to a close frame) go to the outbox.
+//!
+//! Runs in whichever thread receives, under the inbox's own lock, and never waits: when the wire
+//! is dry it says so, and the caller polls without the lock. It gives the lock up after a bounded
+//! number of bytes, whatever the peer sends.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use log::debug;
+use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+
+use crate::config::PARTIAL_MESSAGE_TIMEOUT;
+use crate::deadline::Deadline;
+use crate::frame::{self, Shown};
+use crate::message::{CloseCode, CloseFrame, Message};
+use crate::outbox::{Outbox, lost_by};
+use crate::wire::Wire;
+
+/// tungstenite's default of 128 KiB would be resident for every client from its first byte on.
+const READ_BUFFER: usize = 4 * 1024;
+/// What one look may read before it gives the lock up.
+const SHARE: usize = 64 * 1024;
+/// Headers of fragments that may come on top of the largest message. tungstenite has no limit of
+/// fragments: without this one, empty ones could come for ever.
+const FRAGMENTS: usize = 16 * 1024;
+
+/// The receiving half of a connection; guarded by a lock of its owner.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    context: WebSocketContext,
+    max_size: usize,
+    /// A plain socket that gave less than was asked for is empty: saves the call that would only
+    /// answer EAGAIN. Cleared when poll says that there is more.
+    dry: bool,
+    /// Bytes read since the last whole message.
+    partial: usize,
+    partial_until: Deadline,
+    over: bool,
+    messages: u64,
+}
+
+/// What one look into the inbox found.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Message(Message),
+    /// Nothing: wait for bytes, but not longer than a started message may take.
+    Empty(Deadline),
+    /// Its share of bytes is used up; there may be more.
+    Again,
+    /// The connection is closed or lost, the outbox knows how.
+    Over,
+}
+
+impl Inbox {
+    /// `rest` is what came behind the opening handshake.
+    pub(crate) fn new(role: Role, max_size: usize, rest: Vec<u8>) -> Inbox {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(READ_BUFFER)
+            .max_message_size(Some(max_size))
+            .max_frame_size(Some(max_size));
+        Inbox {
+            context: WebSocketContext::from_partially_read(rest, role, Some(config)),
+            max_size,
+            dry: true,
+            partial: 0,
+            partial_until: Deadline::NEVER,
+            over: false,
+            messages: 0,
+        }
+    }
+
+    /// poll says that the wire has something.
+    pub(crate) fn wet(&mut self) {
+        self.dry = false;
+    }
+
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Takes the next message, if it is there.
+    pub(crate) fn look(&mut self, wire: &Wire, outbox: &Arc<Outbox>) -> Look {
+        let mut share = SHARE;
+        while !self.over {
+            let mut tap = Tap {
+                wire,
+                outbox,
+                dry: &mut self.dry,
+                share: &mut share,
+                read: 0,
+            };
+            let result = self.context.read(&mut tap);
+            self.partial += tap.read;
+            match result {
+                Ok(message) => {
+                    self.partial = 0;
+                    self.partial_until = Deadline::NEVER;
+                    if let Some(message) = self.received(message, wire, outbox) {
+                        return Look::Message(message);
+                    }
+                }
+                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.dry_or_done(share, outbox);
+                }
+                Err(error) => self.fail(error, outbox),
+            }
+        }
+        Look::Over
+    }
+
+    fn dry_or_done(&mut self, share: usize, outbox: &Arc<Outbox>) -> Look {
+        if self.partial > self.max_size.saturating_add(FRAGMENTS) {
+            let reason = "a message in too many fragments";
+            self.give_up(CloseCode::POLICY, reason, outbox);
+            return Look::Over;
+        }
+        if share == 0 {
+            return Look::Again;
+        }
+        if self.partial > 0 && self.partial_until == Deadline::NEVER {
+            self.partial_until = Deadline::after(PARTIAL_MESSAGE_TIMEOUT);
+        }
+        if self.partial_until.has_passed() {
+            let reason = format!("a message took longer than {PARTIAL_MESSAGE_TIMEOUT:?}");
+            self.give_up(CloseCode::POLICY, &reason, outbox);
+            return Look::Over;
+        }
+        Look::Empty(self.partial_until)
+    }
+
+    /// A data message for the caller, or nothing for a control frame, which is handled here.
+    fn received(
+        &mut self,
+        message: tungstenite::Message,
+        wire: &Wire,
+        outbox: &Arc<Outbox>,
+    ) -> Option<Message> {
+        // Copied out of tungstenite's buffer, which a message that lives on would pin whole.
+        let message = match message {
+            tungstenite::Message::Text(text) => Message::Text(text.as_str().to_owned()),
+            tungstenite::Message::Binary(bytes) => Message::Binary(bytes.into()),
+            tungstenite::Message::Ping(payload) => {
+                debug!("{} < {}", outbox.name(), Shown(frame::PING, &payload));
+                return None;
+            }
+            tungstenite::Message::Pong(payload) => {
+                debug!("{} < Pong [{} bytes]", outbox.name(), payload.len());
+                outbox.received_pong(&payload);
+                return None;
+            }
+            tungstenite::Message::Close(frame) => {
+                outbox.received_close(CloseFrame::from_tungstenite(frame.as_ref()));
+                let (mut dry, mut share) = (true, 0);
+                let mut tap = Tap {
+                    wire,
+                    outbox,
+                    dry: &mut dry,
+                    share: &mut share,
+                    read: 0,
+                };
+                // Hands the answer to the outbox; that the connection is closed we know.
+                let _ = self.context.flush(&mut tap);
+                self.over = true;
+                return None;
+            }
+            tungstenite::Message::Frame(_) => return None,
+        };
+        debug!(
+            "{} < {}",
+            outbox.name(),
+            Shown(frame::opcode(&message), message.as_bytes())
+        );
+        self.messages += 1;
+        Some(message)
+    }
+
+    /// Answers what tungstenite refuses: it returns an error and leaves the rest to us.
+    fn fail(&mut self, error: tungstenite::Error, outbox: &Arc<Outbox>) {
+        use tungstenite::Error as E;
+        let (code, reason) = match error {
+            E::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            | E::ConnectionClosed
+            | E::AlreadyClosed => {
+                self.over = true;
+                return outbox.lost("the peer has gone without a close frame".to_owned());
+            }
+            E::Io(error) => {
+                self.over = true;
+                return outbox.lost(lost_by(&error));
+            }
+            E::Capacity(CapacityError::MessageTooLong { size, max_size }) => (
+                CloseCode::TOO_BIG,
+                format!("message of {size} bytes exceeds the limit of {max_size} bytes"),
+            ),
+            E::Utf8(_) => (
+                CloseCode::INVALID_DATA,
+                "text is not valid UTF-8".to_owned(),
+            ),
+            E::Protocol(error) => (CloseCode::PROTOCOL_ERROR, error.to_string()),
+            error => (CloseCode::PROTOCOL_ERROR, error.to_string()),
+        };
+        self.give_up(code, &reason, outbox);
+    }
+
+    fn give_up(&mut self, code: CloseCode, reason: &str, outbox: &Arc<Outbox>) {
+        self.over = true;
+        outbox.close(CloseFrame::cut(code, reason));
+    }
+}
+
+/// What tungstenite takes for its stream: reads come from the wire as long as the share lasts,
+/// writes are whole control frames and go to the outbox.
+struct Tap<'a> {
+    wire: &'a Wire,
+    outbox: &'a Arc<Outbox>,
+    dry: &'a mut bool,
+    share: &'a mut usize,
+    read: usize,
+}
+
+impl Read for Tap<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if *self.dry || *self.share == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = self.wire.recv(buffer);
+        match &result {
+            Ok(n) => {
+                self.read += n;
+                *self.share = self.share.saturating_sub(*n);
+                // The end of the stream is not dry: it is found again by the next call.
+                *self.dry = *n > 0 && *n < buffer.len();
+            }
+            Err(error) => *self.dry = error.kind() == io::ErrorKind::WouldBlock,
+        }
+        result
+    }
+}
+
+impl Write for Tap<'_> {
+    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
+        self.outbox.reply(frame);
+        Ok(frame.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

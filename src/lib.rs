@@ -1,0 +1,122 @@
+//! WebSocket server and client (RFC 6455): one operating-system thread a client, blocking calls,
+//! no async runtime.
+//!
+//! A server is a function that is called once for each connection, in that connection's thread:
+//!
+//! ```no_run
+//! fn hello(ws: &plainws::Connection) -> plainws::Result<()> {
+//!     let name = ws.recv()?;
+//!     ws.send(format!("Hello {name}!"))
+//! }
+//!
+//! fn main() -> plainws::Result<()> {
+//!     plainws::serve("localhost:8765", hello)
+//! }
+//! ```
+//!
+//! and a client is the same [`Connection`] at the other end:
+//!
+//! ```no_run
+//! let ws = plainws::connect("ws://localhost:8765")?;
+//! ws.send("Rust")?;
+//! println!("{}", ws.recv()?);
+//! # Ok::<(), plainws::Error>(())
+//! ```
+//!
+//! Extra arguments of a handler are what its closure captures. What several connections share is
+//! owned by a [`Hub`], which broadcasts to them.
+//!
+//! # The way of a message
+//!
+//! ```text
+//!  accept thread        thread of one client                            your code
+//!  (one a listener)     ------------------------------------------      ---------------------------
+//!  listener ─► accept   handshake: request head, checks            ┌──► handler(&Connection)
+//!               │         │ page, refusal, or upgrade              │      │ ws.recv()  ws.send()
+//!               ▼         ▼                                        │      │ hub.register(), update()
+//!             roster    connection: poll (no lock), then           │      ▼
+//!             (places,  inbox: read, tungstenite makes messages ───┘    hub: the broadcast thread owns
+//!              joining)   │ pongs, the answer to a close                the state, encodes once, gives
+//!                         ▼                                             each client the whole batch
+//!                       outbox: the one door out ◄──────────────────────┘
+//!                         │ at once, never waiting; the rest into a bounded backlog
+//!                         ▼
+//!                       wire: the socket ◄──── caretaker thread: drains backlogs, pings, deadlines
+//! ```
+//!
+//! Each file of the source is one noun of this picture; `lib.rs` lists them in this order.
+//!
+//! # Threads
+//!
+//! | name | how many | ends when |
+//! |---|---|---|
+//! | `ws-accept-0` | one a listener | the server shuts down |
+//! | `ws-conn-17` | one a client, named by the connection's id | the handler has returned and the connection is closed |
+//! | `ws-hub` | one a [`Hub`] | its last handle is dropped |
+//! | `ws-caretaker` | one a process | the last server or connection is dropped |
+//!
+//! # What holds
+//!
+//! - Every byte to a peer goes through its outbox, under one short lock. No lock is held while
+//!   waiting: waiting is `poll`, outside.
+//! - The broadcast thread waits for nobody. A slow client gets the newest value of a state; of a
+//!   stream of messages it gets all, or is closed with 1013.
+//! - A client costs a thread, a read buffer of 4 KiB, at most two messages of
+//!   [`max_size`](Builder::max_size) and its [`backlog`](Builder::backlog). An idle one causes no
+//!   wake-up but its ping.
+//! - Deadlines are absolute: a peer that sends a byte now and then does not move them.
+//! - The library has no `unsafe`, never ends the process, prints nothing, reads no environment.
+//!
+//! # Log levels
+//!
+//! Through the `log` crate: ERROR what handlers fail with, WARN what the server lacks, INFO one
+//! line when a connection opens, one when it ends, and one for a handshake that comes to nothing,
+//! DEBUG each frame on one line, its payload escaped and cut. Nothing that a peer sends is logged
+//! raw, or above INFO.
+
+// The path of a message, in order.
+mod listener;
+mod server;
+// Part of the server: its accept loops, and the threads and places of its clients.
+mod accept;
+mod roster;
+
+mod handshake;
+
+mod connection;
+// Its two halves.
+mod inbox;
+mod outbox;
+
+mod hub;
+
+mod caretaker;
+
+// The other end.
+mod client;
+
+// What they stand on.
+mod backlog;
+mod config;
+mod deadline;
+mod error;
+mod escaped;
+mod frame;
+mod http;
+mod message;
+mod wire;
+
+pub use client::{Client, ClientBuilder, connect};
+pub use connection::{Connection, Messages};
+pub use error::{Closed, Error, Refused, Result};
+pub use handshake::Answer;
+pub use http::{Request, Response};
+pub use hub::{Clients, Hub, Registration};
+pub use listener::{Address, Listener};
+pub use message::{CloseCode, CloseFrame, Message};
+pub use server::{Builder, Endpoint, Handle, Server, serve};
+
+/// The README's code compiles and runs with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

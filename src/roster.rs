@@ -1,0 +1,249 @@
+//! `Roster`: the threads of a server's clients, and the places that they may take.
+//!
+//! It starts each client's thread, counts who is connected, and at shutdown closes all and joins
+//! every thread. A thread that ends joins the one that ended before it, so that at most one
+//! finished thread waits to be joined however long the server runs.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::connection::Connection;
+use crate::message::CloseFrame;
+use crate::wire::Wire;
+
+/// Threads beyond the connections' own: clients in their handshake, pages, health checks, and
+/// those who are told that the server is full.
+const EXTRA_THREADS: usize = 128;
+
+/// Why a client is not taken.
+#[derive(Debug)]
+pub(crate) enum Full {
+    Stopping,
+    /// All places are taken; this many there are.
+    Places(usize),
+    /// The system gives no thread.
+    Thread(io::Error),
+}
+
+#[derive(Debug)]
+pub(crate) struct Roster {
+    max_connections: usize,
+    stack_size: usize,
+    state: Mutex<State>,
+    /// Told whenever a thread has left, and when the server stops.
+    changed: Condvar,
+}
+
+/// What the lock guards.
+#[derive(Debug, Default)]
+struct State {
+    stopping: bool,
+    clients: HashMap<u64, Client>,
+    /// How many of them have a place.
+    seated: usize,
+    last_out: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Client {
+    wire: Arc<Wire>,
+    thread: Option<JoinHandle<()>>,
+    seated: bool,
+    connection: Option<Connection>,
+}
+
+impl Roster {
+    pub(crate) fn new(max_connections: usize, stack_size: usize) -> Roster {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Roster {
+            max_connections,
+            stack_size,
+            state,
+            changed,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the thread of a client.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        id: u64,
+        wire: &Arc<Wire>,
+        serve: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Full> {
+        let mut state = self.state();
+        if state.stopping {
+            return Err(Full::Stopping);
+        }
+        let places = self.max_connections.saturating_add(EXTRA_THREADS);
+        if state.clients.len() >= places {
+            return Err(Full::Places(places));
+        }
+        let roster = Arc::clone(self);
+        // The thread finds itself on the roster, as the lock is held until it is there.
+        let thread = thread::Builder::new()
+            .name(format!("ws-conn-{id}"))
+            .stack_size(self.stack_size)
+            .spawn(move || {
+                let _leave = Leave { roster, id };
+                serve();
+            })
+            .map_err(Full::Thread)?;
+        let wire = Arc::clone(wire);
+        let client = Client {
+            wire,
+            thread: Some(thread),
+            seated: false,
+            connection: None,
+        };
+        state.clients.insert(id, client);
+        Ok(())
+    }
+
+    /// Takes a place for a connection that is about to open.
+    pub(crate) fn seat(&self, id: u64) -> Result<(), Full> {
+        let mut state = self.state();
+        if state.stopping {
+            return Err(Full::Stopping);
+        }
+        if state.seated >= self.max_connections {
+            return Err(Full::Places(self.max_connections));
+        }
+        state.seated += 1;
+        if let Some(client) = state.clients.get_mut(&id) {
+            client.seated = true;
+        }
+        Ok(())
+    }
+
+    /// The connection is open: shutdown shall close it.
+    pub(crate) fn opened(&self, id: u64, connection: &Connection, goodbye: CloseFrame) {
+        let mut state = self.state();
+        if state.stopping {
+            // Shutdown came between the place and the opening, and could not see it.
+            drop(state);
+            connection.start_closing(goodbye);
+        } else if let Some(client) = state.clients.get_mut(&id) {
+            client.connection = Some(connection.clone());
+        }
+    }
+
+    /// The number of open connections.
+    pub(crate) fn seated(&self) -> usize {
+        self.state().seated
+    }
+
+    fn leave(&self, id: u64) {
+        let mut state = self.state();
+        let Some(mut client) = state.clients.remove(&id) else {
+            return;
+        };
+        state.seated -= usize::from(client.seated);
+        let before = std::mem::replace(&mut state.last_out, client.thread.take());
+        drop(state);
+        drop(client);
+        if let Some(thread) = before {
+            let _ = thread.join();
+        }
+        self.changed.notify_all();
+    }
+
+    /// Takes no more clients.
+    pub(crate) fn stop(&self) {
+        self.state().stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// Closes all connections, cuts those that do not answer in time, and waits until all threads
+    /// have ended but the caller's own. Whether they have.
+    pub(crate) fn close_all(&self, goodbye: &CloseFrame, limit: Duration) -> bool {
+        let now = Instant::now();
+        // Who does not answer is cut early enough that its thread ends before the deadline.
+        let grace = (limit / 5).min(Duration::from_millis(500));
+        let mut state = self.state();
+        state.stopping = true;
+        let mut open = Vec::new();
+        for client in state.clients.values() {
+            match &client.connection {
+                Some(connection) => open.push(connection.clone()),
+                // In its handshake: it finds the end of the stream, and that the server stops.
+                None => client.wire.shutdown_read(),
+            }
+        }
+        drop(state);
+        for connection in open {
+            connection.start_closing(goodbye.clone());
+        }
+        if !self.wait_empty(now.checked_add(limit - grace)) {
+            for client in self.state().clients.values() {
+                client.wire.abort();
+            }
+        }
+        let made_it = self.wait_empty(now.checked_add(limit));
+        self.join_last();
+        made_it
+    }
+
+    /// Waits until the server has stopped and all threads have ended.
+    pub(crate) fn wait_stopped(&self) {
+        let mut state = self.state();
+        while !(state.stopping && state.clients.is_empty()) {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        self.join_last();
+    }
+
+    /// Waits until no thread is left but the caller's; false at the deadline.
+    fn wait_empty(&self, deadline: Option<Instant>) -> bool {
+        let me = thread::current().id();
+        let mut state = self.state();
+        loop {
+            let mine = |client: &Client| {
+                client
+                    .thread
+                    .as_ref()
+                    .is_some_and(|t| t.thread().id() == me)
+            };
+            if state.clients.values().all(mine) {
+                return true;
+            }
+            let left = deadline.map_or(Duration::from_secs(3600), |at| {
+                at.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn join_last(&self) {
+        let last = self.state().last_out.take();
+        if let Some(thread) = last.filter(|t| t.thread().id() != thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Takes a thread off the roster when it ends, also by a panic.
+struct Leave {
+    roster: Arc<Roster>,
+    id: u64,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.roster.leave(self.id);
+    }
+}

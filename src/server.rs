@@ -1,0 +1,456 @@
+//! `serve`, and `Server` with its builder: binds, starts an accept thread a listener, and at the
+//! end closes every connection and joins every thread.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use log::error;
+
+use crate::accept::{self, Reception};
+use crate::caretaker::{Bell, Caretaker};
+use crate::config::{Config, connection_options};
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+use crate::handshake::{Answer, Handler, Route, Rules};
+use crate::http::Request;
+use crate::listener::{Address, Listener};
+use crate::roster::Roster;
+
+/// A thousand live pages on a small host.
+const DEFAULT_MAX_CONNECTIONS: usize = 1000;
+/// Threads reserve their stack as address space, of which 32-bit hosts have little; a handler
+/// that recurses deeply can ask for more.
+const DEFAULT_STACK_SIZE: usize = 256 * 1024;
+
+/// Serves WebSockets at `address` with `handler`, in one thread a client, until the process ends.
+///
+/// `address` is `localhost:8765`, `[::1]:8765`, `:8765` for all addresses of the host, or
+/// `unix:/path`. The handler is called once for each connection, in that connection's thread;
+/// when it returns, the connection is closed with 1000, and when it returns an error that is not
+/// the closing of the connection, or panics, with 1011. More options: [`Server::builder`].
+///
+/// # Errors
+///
+/// When the address cannot be listened on.
+///
+/// ```no_run
+/// fn hello(ws: &plainws::Connection) -> plainws::Result<()> {
+///     let name = ws.recv()?;
+///     ws.send(format!("Hello {name}!"))
+/// }
+///
+/// fn main() -> plainws::Result<()> {
+///     plainws::serve("localhost:8765", hello)
+/// }
+/// ```
+pub fn serve<F>(address: &str, handler: F) -> Result<()>
+where
+    F: Fn(&Connection) -> Result<()> + Send + Sync + 'static,
+{
+    Server::builder(handler).listen(address).run()
+}
+
+/// A running server. Dropping it shuts it down, with the close timeout as deadline.
+///
+/// # Threads
+///
+/// Any thread may use it. The server itself has one thread a listener (`ws-accept-0`), one a
+/// client (`ws-conn-17`), and shares one caretaker (`ws-caretaker`) with all connections of the
+/// process.
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    addresses: Vec<Address>,
+    reception: Arc<Reception>,
+    bells: Vec<Arc<Bell>>,
+    acceptors: Mutex<Vec<JoinHandle<()>>>,
+    failed: Mutex<Option<Error>>,
+}
+
+impl Server {
+    /// Starts the description of a server whose connections are served by `handler`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let server = plainws::Server::builder(|ws| ws.send("hi"))
+    ///     .listen("localhost:0")
+    ///     .max_connections(10)
+    ///     .start()?;
+    /// let ws = plainws::connect(&format!("ws://{}", server.local_addr()))?;
+    /// assert_eq!(ws.recv()?.to_string(), "hi");
+    /// assert!(server.handle().shutdown(Duration::from_secs(5)));
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn builder<F>(handler: F) -> Builder
+    where
+        F: Fn(&Connection) -> Result<()> + Send + Sync + 'static,
+    {
+        Builder {
+            config: Config::default(),
+            endpoints: Vec::new(),
+            handler: Arc::new(handler),
+            route: None,
+            origins: None,
+            hosts: None,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            stack_size: DEFAULT_STACK_SIZE,
+        }
+    }
+
+    /// The address of the first listener, with the port that the system chose.
+    pub fn local_addr(&self) -> &Address {
+        &self.inner.addresses[0]
+    }
+
+    /// The addresses of all listeners. A name with several addresses has several.
+    pub fn local_addrs(&self) -> &[Address] {
+        &self.inner.addresses
+    }
+
+    /// A handle that shuts the server down from anywhere.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+
+    /// The number of open connections.
+    pub fn connections(&self) -> usize {
+        self.inner.reception.roster.seated()
+    }
+
+    /// Waits until the server has been shut down and all its threads have ended.
+    ///
+    /// # Errors
+    ///
+    /// When a listener broke, which ends the server.
+    pub fn wait(&self) -> Result<()> {
+        self.inner.reception.roster.wait_stopped();
+        self.inner.join_acceptors();
+        let failed = self
+            .inner
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.inner
+            .shutdown(self.inner.reception.config.close_timeout);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.inner.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shuts a server down. Any thread may use it, a handler too.
+#[derive(Clone)]
+pub struct Handle {
+    inner: Arc<Inner>,
+}
+
+impl Handle {
+    /// Takes no more clients, closes all connections with 1001, and waits until every thread of
+    /// the server has ended, for `deadline` at most; then peers that have not answered are cut.
+    /// In a handler it waits for all threads but the handler's own.
+    ///
+    /// Returns whether all threads had ended by then. A handler that does not return cannot be
+    /// made to; its connection is closed all the same.
+    pub fn shutdown(&self, deadline: Duration) -> bool {
+        self.inner.shutdown(deadline)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn shutdown(&self, limit: Duration) -> bool {
+        let start = Instant::now();
+        self.reception.roster.stop();
+        for bell in &self.bells {
+            bell.stop();
+        }
+        self.join_acceptors();
+        let left = limit.saturating_sub(start.elapsed());
+        self.reception.roster.close_all(&accept::goodbye(), left)
+    }
+
+    fn join_acceptors(&self) {
+        let mut acceptors = self
+            .acceptors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for acceptor in acceptors.drain(..) {
+            let _ = acceptor.join();
+        }
+    }
+
+    /// A listener broke: ends the server, so that nobody believes it serves.
+    fn fail(&self, why: Error) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.reception.roster.stop();
+        for bell in &self.bells {
+            bell.stop();
+        }
+        self.reception
+            .roster
+            .close_all(&accept::goodbye(), self.reception.config.close_timeout);
+    }
+}
+
+/// Where a server listens: an address as text, or a socket that was bound elsewhere.
+#[derive(Debug)]
+pub struct Endpoint(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Address(String),
+    Listener(Box<Listener>),
+    Failed(Error),
+}
+
+impl From<&str> for Endpoint {
+    fn from(address: &str) -> Endpoint {
+        Endpoint(Kind::Address(address.to_owned()))
+    }
+}
+
+impl From<String> for Endpoint {
+    fn from(address: String) -> Endpoint {
+        Endpoint(Kind::Address(address))
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Endpoint {
+        Endpoint(Kind::Address(address.to_string()))
+    }
+}
+
+impl From<Listener> for Endpoint {
+    fn from(listener: Listener) -> Endpoint {
+        Endpoint(Kind::Listener(Box::new(listener)))
+    }
+}
+
+impl From<TcpListener> for Endpoint {
+    fn from(listener: TcpListener) -> Endpoint {
+        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
+    }
+}
+
+impl From<UnixListener> for Endpoint {
+    fn from(listener: UnixListener) -> Endpoint {
+        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
+    }
+}
+
+/// Describes a server before it starts.
+#[must_use = "a description does nothing until it is started"]
+pub struct Builder {
+    config: Config,
+    endpoints: Vec<Endpoint>,
+    handler: Handler,
+    route: Option<Route>,
+    origins: Option<Vec<String>>,
+    hosts: Option<Vec<String>>,
+    max_connections: usize,
+    stack_size: usize,
+}
+
+impl Builder {
+    /// Adds an address to listen on, or a bound socket to take over; may be repeated. An address
+    /// is written as for [`Listener::bind`].
+    pub fn listen(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Asks `route` first, for every request: it answers with a page or a refusal, or chooses a
+    /// handler. `None` leaves the request to the server's handler. It runs in the client's
+    /// thread and must not block.
+    ///
+    /// ```
+    /// use plainws::{Answer, Response, Server};
+    ///
+    /// let server = Server::builder(|ws| ws.send("hi"))
+    ///     .route(|request| match request.path() {
+    ///         "/healthz" => Some(Answer::from(Response::text(200, "ok"))),
+    ///         "/echo" => Some(Answer::upgrade(|ws| ws.send(ws.recv()?))),
+    ///         _ => None,
+    ///     })
+    ///     .listen("localhost:0")
+    ///     .start()?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn route<F>(mut self, route: F) -> Self
+    where
+        F: Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
+    {
+        self.route = Some(Box::new(route));
+        self
+    }
+
+    /// The origins whose pages may connect, exact in scheme, host and port, such as
+    /// `https://app.example`; `null` is a page from disk, `none` a client that is no browser.
+    /// Others get 403. Defaults to none, `null`, and the host that the request is addressed to.
+    pub fn origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
+        self.origins = Some(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The names, with or without a port, that requests may be addressed to in their `Host`;
+    /// others get 403. Protects a server in a private network from pages of the Internet whose
+    /// name is made to resolve to it. Defaults to any.
+    pub fn hosts<S: Into<String>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
+        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How many connections may be open at once; more get 503. Defaults to 1000.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// The stack of each client's thread, in bytes of address space. Defaults to 256 KiB.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = bytes;
+        self
+    }
+
+    connection_options!("64 KiB");
+
+    /// Binds all listeners and starts to serve, in threads of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] without an address, [`Error::Io`] if one cannot be listened on or a
+    /// thread cannot be started; nothing is left running then.
+    pub fn start(self) -> Result<Server> {
+        let mut listeners = Vec::new();
+        for (number, endpoint) in self.endpoints.into_iter().enumerate() {
+            match endpoint.0 {
+                Kind::Address(address) => {
+                    listeners.extend(Listener::bind(&address)?.into_iter().map(|l| (number, l)));
+                }
+                Kind::Listener(listener) => listeners.push((number, *listener)),
+                Kind::Failed(error) => return Err(error),
+            }
+        }
+        if listeners.is_empty() {
+            return Err(Error::Invalid(
+                "a server needs an address to listen on".to_owned(),
+            ));
+        }
+        let open_timeout = self.config.open_timeout;
+        let (handler, route) = (self.handler, self.route);
+        let reception = Arc::new(Reception {
+            config: self.config,
+            rules: Rules {
+                handler,
+                route,
+                origins: self.origins,
+                hosts: self.hosts,
+                open_timeout,
+            },
+            roster: Arc::new(Roster::new(self.max_connections, self.stack_size)),
+            caretaker: Caretaker::shared()?,
+        });
+        let bell = || Ok(Arc::new(Bell::new()?));
+        let bells: std::io::Result<Vec<_>> = listeners.iter().map(|_| bell()).collect();
+        let bells = bells.map_err(|error| Error::io("cannot start the server", error))?;
+        let addresses = listeners
+            .iter()
+            .map(|(_, l)| l.local_addr().clone())
+            .collect();
+        let server = Server {
+            inner: Arc::new(Inner {
+                addresses,
+                reception,
+                bells,
+                acceptors: Mutex::default(),
+                failed: Mutex::default(),
+            }),
+        };
+        for (index, (number, listener)) in listeners.into_iter().enumerate() {
+            // A failure drops the server, which ends the threads that run already.
+            server.spawn_acceptor(index, number, listener)?;
+        }
+        Ok(server)
+    }
+
+    /// Starts the server and waits until it is shut down, which for a program without a
+    /// [`Handle`] means for ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Builder::start), and when a listener breaks.
+    pub fn run(self) -> Result<()> {
+        self.start()?.wait()
+    }
+}
+
+impl Server {
+    fn spawn_acceptor(&self, index: usize, number: usize, listener: Listener) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        let accept = move || {
+            let (reception, bell) = (&inner.reception, &inner.bells[index]);
+            let run = || accept::run(reception, &listener, number, bell);
+            let why = match panic::catch_unwind(AssertUnwindSafe(run)) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => Error::io(
+                    format!("listening on {} failed", listener.local_addr()),
+                    error,
+                ),
+                Err(panic) => Error::other(format!(
+                    "accepting panicked: {}",
+                    accept::panic_text(&*panic)
+                )),
+            };
+            error!("{why}");
+            inner.fail(why);
+        };
+        let thread = thread::Builder::new()
+            .name(format!("ws-accept-{index}"))
+            .spawn(accept)
+            .map_err(|error| Error::io("cannot start the accept thread", error))?;
+        let mut acceptors = self
+            .inner
+            .acceptors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        acceptors.push(thread);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
+    }
+}
