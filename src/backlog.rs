@@ -18,7 +18,7 @@ const KEPT: usize = 4 * 1024;
 pub(crate) enum Kind {
     Stream,
     State(Topic),
-    /// Only the latest ping needs an answer (RFC 6455, section 5.5.3).
+    /// Of a peer that reads slowly only the latest ping needs an answer (RFC 6455, section 5.5.3).
     Pong,
     Ping,
 }

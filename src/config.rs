@@ -54,17 +54,17 @@ impl Default for Config {
 macro_rules! connection_options {
     ($max_size:literal) => {
         /// The largest message accepted, in bytes of payload; a larger one is answered with close
-        /// code 1009. A connection holds at most two of this size in memory, one being received
-        /// and one handed to you.
+        /// code 1009. A connection holds at most three times this in memory: a message being
+        /// received, one handed to you, and what waits for you while you only send.
         #[doc = concat!("Defaults to ", $max_size, ".")]
         pub fn max_size(mut self, bytes: usize) -> Self {
             self.config.max_size = bytes;
             self
         }
 
-        /// How much may wait for a peer that reads slowly, in bytes. Of a state it gets the newest
-        /// value; with a stream of messages above this it is closed with 1013. A blocking `send`
-        /// waits for room instead. Defaults to 256 KiB.
+        /// How much may wait for a peer that reads slowly, in bytes: the rest of the frame that it
+        /// is reading, the newest value of each state, and a stream of messages. Above this it is
+        /// closed with 1013. A blocking `send` waits for room instead. Defaults to 256 KiB.
         pub fn backlog(mut self, bytes: usize) -> Self {
             self.config.backlog = bytes;
             self

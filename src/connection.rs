@@ -2,7 +2,7 @@
 //! outbox, and waits for bytes outside the locks of both.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,12 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// others send, ping or close. A clone is a handle to the same connection. If several threads
 /// receive, each message goes to one of them.
 ///
+/// # Pings
+///
+/// A peer's pings are answered, and its leaving is noticed, by the calls that receive, and every
+/// second by those that send. A handler that waits for something else for long should wait in
+/// [`recv_timeout`](Connection::recv_timeout).
+///
 /// # The end
 ///
 /// On a server the connection is closed when the handler returns. A client's is closed when its
@@ -50,6 +56,8 @@ struct Inner {
     request: Request,
     wire: Arc<Wire>,
     outbox: Arc<Outbox>,
+    /// Threads in a receiving call.
+    receivers: AtomicUsize,
     /// Guards tungstenite's reading state for the moment it takes to look at what has arrived.
     inbox: Mutex<Inbox>,
 }
@@ -99,6 +107,7 @@ impl Connection {
                 request,
                 wire,
                 outbox,
+                receivers: AtomicUsize::new(0),
                 inbox,
             }),
         }
@@ -153,6 +162,7 @@ impl Connection {
     /// [`Error::Closed`] when the connection is closed or closing, or when the peer has not
     /// read anything for the write timeout.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
+        self.inner.attend();
         self.inner.outbox.send(&message.into())
     }
 
@@ -164,6 +174,7 @@ impl Connection {
     /// limit; it is not sent, the connection stays. [`Error::Closed`] as with
     /// [`send`](Connection::send).
     pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
+        self.inner.attend();
         self.inner.outbox.try_send(&message.into())
     }
 
@@ -177,6 +188,7 @@ impl Connection {
     ///
     /// As [`send`](Connection::send).
     pub fn write(&self, message: impl Into<Message>) -> Result<()> {
+        self.inner.attend();
         self.inner.outbox.write(&message.into())
     }
 
@@ -274,20 +286,43 @@ impl Connection {
 
     fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
         let inner = &*self.inner;
+        inner.receivers.fetch_add(1, Ordering::AcqRel);
+        let received = inner.receive(deadline);
+        inner.receivers.fetch_sub(1, Ordering::AcqRel);
+        received
+    }
+}
+
+impl Inner {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for control frames if nobody receives. A receiver counts itself before it looks, so
+    /// a message that is found here and set aside is there when it does.
+    fn attend(&self) {
+        if self.receivers.load(Ordering::Acquire) == 0
+            && let Ok(mut inbox) = self.inbox.try_lock()
+        {
+            inbox.attend(&self.wire, &self.outbox);
+        }
+    }
+
+    fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
         loop {
-            let partial_until = match inner.inbox().look(&inner.wire, &inner.outbox) {
+            let partial_until = match self.inbox().look(&self.wire, &self.outbox) {
                 Look::Message(message) => return Ok(Some(message)),
                 Look::Again => continue,
                 Look::Over => {
-                    inner.outbox.flush();
-                    return Err(Error::Closed(Box::new(inner.outbox.closed())));
+                    self.hang_up();
+                    return Err(Error::Closed(Box::new(self.outbox.closed())));
                 }
                 Look::Empty(partial_until) => partial_until,
             };
-            inner.outbox.flush();
-            match inner.wire.wait_readable(deadline.or(partial_until)) {
+            self.outbox.flush();
+            match self.wire.wait_readable(deadline.or(partial_until)) {
                 // Under the lock again, as another thread may have been faster.
-                Ok(true) => inner.inbox().wet(),
+                Ok(true) => self.inbox().wet(),
                 Ok(false) if deadline.has_passed() => return Ok(None),
                 // A started message is overdue, which the next look answers.
                 Ok(false) => {}
@@ -295,11 +330,16 @@ impl Connection {
             }
         }
     }
-}
 
-impl Inner {
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Both sides have said goodbye: the server closes first, so that the client's port is free at
+    /// once (RFC 6455, section 7.1.1). That also wakes every other thread that waits for bytes.
+    fn hang_up(&self) {
+        self.outbox.flush();
+        let closed = self.outbox.closed();
+        let complete = closed.sent.is_some() && closed.received.is_some();
+        if self.role == Role::Server && complete && !self.outbox.has_backlog() {
+            self.wire.shutdown_both();
+        }
     }
 
     fn finish(&self, frame: CloseFrame) {
@@ -322,14 +362,13 @@ impl Inner {
             self.outbox.flush_blocked();
         }
         match self.role {
-            // The server closes first, so that the client's port is free at once (RFC 6455,
-            // section 7.1.1); the client waits for that.
-            Role::Server if heard => self.wire.shutdown_both(),
+            Role::Server if heard => self.hang_up(),
             Role::Server => {
                 self.wire.shutdown_write();
                 self.wire
                     .discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
             }
+            // Waits for the server to close.
             Role::Client => self.wire.discard(LINGER_BYTES, deadline),
         }
         self.outbox.end();
@@ -404,7 +443,7 @@ impl fmt::Display for Summary<'_> {
         let closed = inner.outbox.closed();
         write!(
             f,
-            "{} {} closed {}: {closed}; {:.1?}, {} messages in, {} out, {} bytes in, {} out",
+            "{} {} closed {}: {closed}; {:.1?}, messages {} in {} out, bytes {} in {} out",
             inner.peer,
             crate::escaped::Escaped(inner.request.path()),
             closed.code().0,

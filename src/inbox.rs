@@ -5,8 +5,10 @@
 //! is dry it says so, and the caller polls without the lock. It gives the lock up after a bounded
 //! number of bytes, whatever the peer sends.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use log::debug;
 use tungstenite::error::{CapacityError, ProtocolError};
@@ -26,6 +28,10 @@ const SHARE: usize = 64 * 1024;
 /// Headers of fragments that may come on top of the largest message. tungstenite has no limit of
 /// fragments: without this one, empty ones could come for ever.
 const FRAGMENTS: usize = 16 * 1024;
+/// How often a connection that only sends looks for control frames.
+const ATTEND_EVERY: Duration = Duration::from_secs(1);
+/// How many messages, beside `max_size` bytes of them, may wait because nobody receives.
+const MAX_EARLY: usize = 64;
 
 /// The receiving half of a connection; guarded by a lock of its owner.
 #[derive(Debug)]
@@ -40,6 +46,22 @@ pub(crate) struct Inbox {
     partial_until: Deadline,
     over: bool,
     messages: u64,
+    /// Messages that came while control frames were looked for, and their bytes.
+    early: VecDeque<Message>,
+    early_bytes: usize,
+    /// Since when it has been sent without looking, if more than once: an echo, which looks
+    /// between two answers, never asks for the time.
+    unlooked: Unlooked,
+    /// A ping has been answered; the pong waits in the outbox.
+    ponged: bool,
+}
+
+/// How long a connection has only sent.
+#[derive(Clone, Copy, Debug)]
+enum Unlooked {
+    No,
+    Once,
+    Since(Instant),
 }
 
 /// What one look into the inbox found.
@@ -71,6 +93,10 @@ impl Inbox {
             partial_until: Deadline::NEVER,
             over: false,
             messages: 0,
+            early: VecDeque::new(),
+            early_bytes: 0,
+            unlooked: Unlooked::No,
+            ponged: false,
         }
     }
 
@@ -85,6 +111,47 @@ impl Inbox {
 
     /// Takes the next message, if it is there.
     pub(crate) fn look(&mut self, wire: &Wire, outbox: &Arc<Outbox>) -> Look {
+        self.unlooked = Unlooked::No;
+        if let Some(message) = self.early.pop_front() {
+            self.early_bytes -= message.len();
+            return Look::Message(message);
+        }
+        self.look_behind(wire, outbox)
+    }
+
+    /// Takes the next message of those that are not early.
+    fn look_behind(&mut self, wire: &Wire, outbox: &Arc<Outbox>) -> Look {
+        let found = self.read(wire, outbox);
+        if std::mem::take(&mut self.ponged) {
+            // Not when the handler gets round to it.
+            outbox.flush();
+        }
+        found
+    }
+
+    /// For a connection that only sends: answers pings and sees a close frame, now and then.
+    /// Messages that come on the way wait for the next look; when they have become many, nothing
+    /// is read behind them.
+    pub(crate) fn attend(&mut self, wire: &Wire, outbox: &Arc<Outbox>) {
+        match self.unlooked {
+            Unlooked::No => self.unlooked = Unlooked::Once,
+            Unlooked::Once => self.unlooked = Unlooked::Since(Instant::now()),
+            Unlooked::Since(since) if since.elapsed() < ATTEND_EVERY => {}
+            Unlooked::Since(_) => {
+                self.unlooked = Unlooked::Once;
+                self.wet();
+                while self.early.len() < MAX_EARLY && self.early_bytes < self.max_size {
+                    let Look::Message(message) = self.look_behind(wire, outbox) else {
+                        break;
+                    };
+                    self.early_bytes += message.len();
+                    self.early.push_back(message);
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, wire: &Wire, outbox: &Arc<Outbox>) -> Look {
         let mut share = SHARE;
         while !self.over {
             let mut tap = Tap {
@@ -146,6 +213,7 @@ impl Inbox {
             tungstenite::Message::Binary(bytes) => Message::Binary(bytes.into()),
             tungstenite::Message::Ping(payload) => {
                 debug!("{} < {}", outbox.name(), Shown(frame::PING, &payload));
+                self.ponged = true;
                 return None;
             }
             tungstenite::Message::Pong(payload) => {

@@ -61,7 +61,7 @@
 //!   waiting: waiting is `poll`, outside.
 //! - The broadcast thread waits for nobody. A slow client gets the newest value of a state; of a
 //!   stream of messages it gets all, or is closed with 1013.
-//! - A client costs a thread, a read buffer of 4 KiB, at most two messages of
+//! - A client costs a thread, a read buffer of 4 KiB, at most three times
 //!   [`max_size`](Builder::max_size) and its [`backlog`](Builder::backlog). An idle one causes no
 //!   wake-up but its ping.
 //! - Deadlines are absolute: a peer that sends a byte now and then does not move them.

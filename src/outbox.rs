@@ -357,12 +357,22 @@ impl Outbox {
                 }
                 frame
             });
-            debug!("{} > Close {answer:?}", self.name());
+            if let Some(frame) = &answer {
+                debug!("{} > Close {frame}", self.name());
+            }
             state.backlog.append(|out| out.extend_from_slice(bytes));
             self.closing(&mut state, answer);
         } else {
-            // The pong leaves with what the next flush sends.
-            state.backlog.replace(Kind::Pong, bytes);
+            // The pong leaves with the next flush. Only of a peer that reads slowly is just the
+            // newest ping answered (RFC 6455, section 5.5.3): its pongs stay bounded.
+            if state.blocked {
+                state.backlog.replace(Kind::Pong, bytes);
+            } else {
+                state.backlog.append(|out| out.extend_from_slice(bytes));
+                if state.backlog.len() >= CORK {
+                    self.drain(&mut state);
+                }
+            }
         }
     }
 

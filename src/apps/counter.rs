@@ -70,7 +70,9 @@ fn state(value: i64) -> String {
 }
 
 fn error(why: &str) -> String {
-    serde_json::json!({ "type": "error", "message": why }).to_string()
+    // A JSON text, quoted and escaped.
+    let why = serde_json::Value::from(why);
+    format!(r#"{{"type":"error","message":{why}}}"#)
 }
 
 /// Logs what one client sends amiss, a line each, up to a limit.

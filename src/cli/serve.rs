@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use log::{error, info};
 use plainws::{Address, Listener, Server};
@@ -12,6 +13,9 @@ use signal_hook::iterator::Signals;
 use super::args::{Listen, Serve};
 use super::logger;
 use crate::apps::{App, Apps, Pages};
+
+/// Signals closer together than this are one.
+const SAME_REQUEST: Duration = Duration::from_millis(10);
 
 pub(crate) fn run(args: Serve) -> ExitCode {
     logger::start(args.verbose, args.log_level);
@@ -78,18 +82,22 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             result
         })
     };
-    let mut stopping = false;
+    let mut stopping: Option<Instant> = None;
     for signal in signals.forever() {
         let name = if signal == SIGTERM {
             "SIGTERM"
         } else {
             "SIGINT"
         };
-        if stopping {
+        if let Some(since) = stopping {
+            // timeout(1) signals the process and then its group: that is one request.
+            if since.elapsed() < SAME_REQUEST {
+                continue;
+            }
             info!("{name} again: ending at once");
             return Ok(ExitCode::from(128 + signal as u8));
         }
-        stopping = true;
+        stopping = Some(Instant::now());
         info!("{name}: closing {} connections", server.connections());
         let (handle, limit) = (server.handle(), args.close_timeout);
         thread::spawn(move || {

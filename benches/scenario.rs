@@ -1,0 +1,131 @@
+//! The scenarios: which server, how many clients, what they do.
+
+mod echo;
+mod fan;
+mod idle;
+mod slow;
+mod start;
+mod updates;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Result;
+use crate::process::{PLAINWS, Server, echo_example};
+use crate::table::Row;
+
+/// What can be measured.
+#[derive(Clone, Copy)]
+pub(crate) enum Scenario {
+    Echo,
+    Pipe,
+    Fan,
+    Flood,
+    Idle,
+    Slow,
+    Start,
+}
+
+impl Scenario {
+    /// In the order of the table.
+    pub(crate) const ALL: &[Scenario] = &[
+        Scenario::Echo,
+        Scenario::Pipe,
+        Scenario::Fan,
+        Scenario::Flood,
+        Scenario::Idle,
+        Scenario::Slow,
+        Scenario::Start,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Scenario::Echo => "echo",
+            Scenario::Pipe => "pipe",
+            Scenario::Fan => "fan",
+            Scenario::Flood => "flood",
+            Scenario::Idle => "idle",
+            Scenario::Slow => "slow",
+            Scenario::Start => "start",
+        }
+    }
+
+    /// One line of the help.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Scenario::Echo => {
+                "100 clients of the example echo, one message of 64 bytes in flight each"
+            }
+            Scenario::Pipe => {
+                "the same with 16 in flight each, the next ones sent for each read in one write"
+            }
+            Scenario::Fan => {
+                "500 clients of the counter, one update at a time: the next when all have it"
+            }
+            Scenario::Flood => {
+                "500 clients of the counter, one of which keeps 100 updates unanswered"
+            }
+            Scenario::Idle => {
+                "2000 clients that do nothing, then 10000 if so many files may be open"
+            }
+            Scenario::Slow => {
+                "500 clients of the counter, 100 updates a second; then one more that is stuck"
+            }
+            Scenario::Start => {
+                "20 starts: until /healthz answers; memory without clients; size of the binary"
+            }
+        }
+    }
+
+    /// Measures one round with a fresh server.
+    pub(crate) fn run(self, duration: Duration) -> Result<Vec<Row>> {
+        if let Scenario::Start = self {
+            return start::measure();
+        }
+        let mut server = self.server()?;
+        let rows = match self {
+            Scenario::Echo => echo::measure("echo", &server, 1, duration),
+            Scenario::Pipe => echo::measure("pipe", &server, 16, duration),
+            Scenario::Fan => fan::measure("fan", &server, updates::Pace::WhenAllHaveIt, duration),
+            Scenario::Flood => fan::measure("flood", &server, updates::Pace::Window(100), duration),
+            Scenario::Idle => idle::measure(&server, duration),
+            Scenario::Slow => slow::measure(&server, duration),
+            Scenario::Start => start::measure(),
+        };
+        rows.map_err(|error| server.explain(error))
+    }
+
+    fn server(self) -> Result<Server> {
+        match self {
+            Scenario::Echo | Scenario::Pipe => {
+                Server::start("echo", &echo_example()?, &["127.0.0.1:0"])
+            }
+            // The counter would tell each of the idle clients about each newcomer: hello waits for
+            // a name.
+            Scenario::Idle => plainws("hello"),
+            Scenario::Fan | Scenario::Flood | Scenario::Slow | Scenario::Start => {
+                plainws("counter")
+            }
+        }
+    }
+}
+
+/// What the daemon is started with beside its listener: room for all clients, no pings in one round
+/// and not in another, and no end for a client that has stopped reading, however long the rounds
+/// are.
+const ARGUMENTS: [&str; 6] = [
+    "--ping-interval",
+    "off",
+    "--max-connections",
+    "20000",
+    "--write-timeout",
+    "off",
+];
+
+/// Starts the daemon with one of its apps.
+fn plainws(app: &'static str) -> Result<Server> {
+    let listen = format!("{app}=127.0.0.1:0");
+    let mut arguments = vec!["serve", "--listen", &listen];
+    arguments.extend(ARGUMENTS);
+    Server::start(app, Path::new(PLAINWS), &arguments)
+}
