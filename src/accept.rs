@@ -194,7 +194,9 @@ fn handle(connection: &Connection, handler: &Handler, name: &str) -> CloseFrame 
     match panic::catch_unwind(AssertUnwindSafe(|| handler(connection))) {
         Ok(Ok(())) => CloseFrame::cut(CloseCode::NORMAL, ""),
         // That its peer has gone is no error of a handler, whatever call told it so.
-        Ok(Err(_)) if connection.is_closed() => CloseFrame::cut(CloseCode::NORMAL, ""),
+        Ok(Err(error)) if error.is_closed() && connection.is_closed() => {
+            CloseFrame::cut(CloseCode::NORMAL, "")
+        }
         Ok(Err(failed)) => {
             error!(
                 "{name} {path} handler failed: {}",

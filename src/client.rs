@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
@@ -26,6 +27,9 @@ use crate::wire::Wire;
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 const MAX_BODY: usize = 4096;
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
+/// No server takes a request as large as this.
+const MAX_REQUEST: usize = 32 * 1024;
 
 /// Connects to a WebSocket server, `ws://localhost:8765/path?query`, with the defaults of
 /// [`Client`]. Waits for the opening handshake, 10 s at most.
@@ -102,7 +106,7 @@ impl ClientBuilder {
         let deadline = Deadline::after(self.config.open_timeout);
         let (stream, peer) = self.reach(&target, deadline)?;
         let local = stream.local_addr();
-        let wire = Wire::tcp(stream).map_err(|error| target.failed("cannot set up", error))?;
+        let wire = Wire::tcp(stream);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (&**n, &**v)).collect();
         let mut head = format!("GET {} HTTP/1.1\r\n", target.path);
         for (name, value) in &fields {
@@ -152,6 +156,15 @@ impl ClientBuilder {
                 )));
             }
             fields.push((name.clone(), value.clone()));
+        }
+        let size: usize = fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum();
+        if size + target.path.len() > MAX_REQUEST {
+            return Err(Error::Invalid(format!(
+                "a request of {size} bytes is larger than the limit of {MAX_REQUEST} bytes"
+            )));
         }
         Ok(fields)
     }
@@ -210,8 +223,9 @@ impl ClientBuilder {
         let mut rest = bytes.split_off(end);
         let mut answer = Answer::parse(&bytes)?;
         if answer.status != 101 {
-            // What a refusal says is worth waiting for, but it is not needed.
-            let length = answer.content_length().unwrap_or(MAX_BODY).min(MAX_BODY);
+            // What a refusal says is worth waiting for a little, but it is not needed.
+            let deadline = deadline.or(Deadline::after(BODY_TIMEOUT));
+            let length = answer.body_length();
             while rest.len() < length
                 && matches!(receive(wire, &mut rest, deadline), Ok(n) if n > 0)
             {}
@@ -342,8 +356,14 @@ impl Answer {
             .map(|(_, v)| v.as_str())
     }
 
-    fn content_length(&self) -> Option<usize> {
-        self.all("Content-Length").next()?.parse().ok()
+    /// How much of the body is worth reading: nothing that is not plain text as it stands.
+    fn body_length(&self) -> usize {
+        if self.all("Transfer-Encoding").next().is_some() {
+            return 0;
+        }
+        let length = self.all("Content-Length").next();
+        let length = length.and_then(|length| length.parse().ok());
+        length.unwrap_or(MAX_BODY).min(MAX_BODY)
     }
 
     fn has_token(&self, name: &str, token: &str) -> bool {

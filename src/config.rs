@@ -19,6 +19,9 @@ pub(crate) struct Config {
 
 /// Messages of live pages are small, and a thousand clients may each hold one in memory.
 pub(crate) const DEFAULT_MAX_SIZE: usize = 64 * 1024;
+/// The size that a frame announces is reserved at once: without a bound a header of a few bytes
+/// could ask for more than there is.
+pub(crate) const MAX_MAX_SIZE: usize = 1 << 30;
 /// A client on its own can afford more, and does not choose what it is sent.
 pub(crate) const DEFAULT_CLIENT_MAX_SIZE: usize = 1024 * 1024;
 /// Seconds of updates for a page; a thousand stuck clients cost at most 256 MiB.
@@ -32,8 +35,6 @@ pub(crate) const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Proxies cut connections that are silent for 60 s: three pings fit in.
 pub(crate) const DEFAULT_PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(crate) const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Above this a peer holds a started message open rather than sending it.
-pub(crate) const PARTIAL_MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Default for Config {
     fn default() -> Config {
@@ -56,9 +57,9 @@ macro_rules! connection_options {
         /// The largest message accepted, in bytes of payload; a larger one is answered with close
         /// code 1009. A connection holds at most three times this in memory: a message being
         /// received, one handed to you, and what waits for you while you only send.
-        #[doc = concat!("Defaults to ", $max_size, ".")]
+        #[doc = concat!("At most 1 GiB. Defaults to ", $max_size, ".")]
         pub fn max_size(mut self, bytes: usize) -> Self {
-            self.config.max_size = bytes;
+            self.config.max_size = bytes.min($crate::config::MAX_MAX_SIZE);
             self
         }
 
@@ -83,9 +84,9 @@ macro_rules! connection_options {
             self
         }
 
-        /// How long a peer may leave what is sent to it untouched before it is given up: it must
-        /// take a whole frame, or 64 KiB of it, in this time. `None` waits for ever. Defaults to
-        /// 30 s.
+        /// How long the system may take nothing more for a peer before it is given up, because it
+        /// reads nothing, or too little to make room in the system's send buffer. `None` waits for
+        /// ever. Defaults to 30 s.
         pub fn write_timeout(mut self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
             self.config.write_timeout = timeout.into();
             self

@@ -2,8 +2,8 @@
 //! outbox, and waits for bytes outside the locks of both.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tungstenite::protocol::Role;
@@ -22,7 +22,7 @@ use crate::wire::Wire;
 /// After the last word, what a peer still sends is read and thrown away up to these bounds, so
 /// that the last word is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 64 * 1024;
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// One WebSocket connection, at either end.
 ///
@@ -56,10 +56,10 @@ struct Inner {
     request: Request,
     wire: Arc<Wire>,
     outbox: Arc<Outbox>,
-    /// Threads in a receiving call.
-    receivers: AtomicUsize,
     /// Guards tungstenite's reading state for the moment it takes to look at what has arrived.
     inbox: Mutex<Inbox>,
+    /// Told when a receiver has left and another one waits for its turn.
+    turn: Condvar,
 }
 
 /// What a connection is made of, once the handshake is done.
@@ -107,8 +107,8 @@ impl Connection {
                 request,
                 wire,
                 outbox,
-                receivers: AtomicUsize::new(0),
                 inbox,
+                turn: Condvar::new(),
             }),
         }
     }
@@ -285,11 +285,7 @@ impl Connection {
     }
 
     fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
-        let inner = &*self.inner;
-        inner.receivers.fetch_add(1, Ordering::AcqRel);
-        let received = inner.receive(deadline);
-        inner.receivers.fetch_sub(1, Ordering::AcqRel);
-        received
+        self.inner.receive(deadline)
     }
 }
 
@@ -298,35 +294,93 @@ impl Inner {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for control frames if nobody receives. A receiver counts itself before it looks, so
-    /// a message that is found here and set aside is there when it does.
+    /// For calls that send: answers pings if nobody receives.
     fn attend(&self) {
-        if self.receivers.load(Ordering::Acquire) == 0
-            && let Ok(mut inbox) = self.inbox.try_lock()
-        {
+        // Whoever holds the lock is looking already.
+        if let Ok(mut inbox) = self.inbox.try_lock() {
             inbox.attend(&self.wire, &self.outbox);
         }
     }
 
     fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
+        let mut inbox = self.inbox();
+        inbox.receivers += 1;
+        let (mut inbox, received) = self.receive_in_turn(inbox, deadline);
+        inbox.receivers -= 1;
+        if inbox.receivers > 0 {
+            // There may be more in the buffer, and somebody must poll.
+            self.turn.notify_one();
+        }
+        drop(inbox);
+        if received.is_err() {
+            self.hang_up();
+        }
+        received
+    }
+
+    /// One of several receivers polls the wire, without the lock, while the others wait for the
+    /// turn: a message that one of them took into the buffer must not find all of them polling.
+    fn receive_in_turn<'a>(
+        &'a self,
+        mut inbox: MutexGuard<'a, Inbox>,
+        deadline: Deadline,
+    ) -> (MutexGuard<'a, Inbox>, Result<Option<Message>>) {
+        let mut waited = false;
         loop {
-            let partial_until = match self.inbox().look(&self.wire, &self.outbox) {
-                Look::Message(message) => return Ok(Some(message)),
-                Look::Again => continue,
+            let whole_until = match inbox.look(&self.wire, &self.outbox) {
+                Look::Message(message) => return (inbox, Ok(Some(message))),
                 Look::Over => {
-                    self.hang_up();
-                    return Err(Error::Closed(Box::new(self.outbox.closed())));
+                    let closed = Box::new(self.outbox.closed());
+                    return (inbox, Err(Error::Closed(closed)));
                 }
-                Look::Empty(partial_until) => partial_until,
+                Look::Empty(whole_until) => whole_until,
+                Look::Again if waited && deadline.has_passed() => return (inbox, Ok(None)),
+                Look::Again => {
+                    waited = true;
+                    drop(inbox);
+                    inbox = self.inbox();
+                    continue;
+                }
             };
+            if waited && deadline.has_passed() {
+                return (inbox, Ok(None));
+            }
+            waited = true;
+            if inbox.polling {
+                inbox = self.wait_turn(inbox, deadline);
+                continue;
+            }
+            inbox.polling = true;
+            drop(inbox);
             self.outbox.flush();
-            match self.wire.wait_readable(deadline.or(partial_until)) {
-                // Under the lock again, as another thread may have been faster.
-                Ok(true) => self.inbox().wet(),
-                Ok(false) if deadline.has_passed() => return Ok(None),
-                // A started message is overdue, which the next look answers.
-                Ok(false) => {}
-                Err(error) => return Err(Error::io("cannot wait for messages", error)),
+            let readable = self.wire.wait_readable(deadline.or(whole_until));
+            inbox = self.inbox();
+            inbox.polling = false;
+            match readable {
+                Ok(true) => inbox.wet(),
+                Ok(false) if deadline.has_passed() => {}
+                Ok(false) => inbox.overdue(&self.outbox),
+                Err(error) => {
+                    let error = Error::io("cannot wait for messages", error);
+                    return (inbox, Err(error));
+                }
+            }
+        }
+    }
+
+    fn wait_turn<'a>(
+        &'a self,
+        inbox: MutexGuard<'a, Inbox>,
+        deadline: Deadline,
+    ) -> MutexGuard<'a, Inbox> {
+        match deadline.remaining() {
+            None => self
+                .turn
+                .wait(inbox)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(left) => {
+                let waited = self.turn.wait_timeout(inbox, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             }
         }
     }
@@ -348,14 +402,13 @@ impl Inner {
         // Until the peer has answered or is given up; the caretaker cuts at the same deadline,
         // which wakes this thread and any other that receives.
         let heard = loop {
-            match self.inbox().look(&self.wire, &self.outbox) {
-                Look::Message(_) | Look::Again => continue,
-                Look::Over => break self.outbox.closed().received.is_some(),
-                Look::Empty(_) => {}
-            }
-            match self.wire.wait_readable(deadline) {
-                Ok(true) => self.inbox().wet(),
-                _ => break false,
+            match self.receive(deadline) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    self.outbox.lost("not answered in time".to_owned());
+                    break false;
+                }
+                Err(_) => break self.outbox.closed().received.is_some(),
             }
         };
         while self.outbox.has_backlog() && matches!(self.wire.wait_writable(deadline), Ok(true)) {
@@ -395,7 +448,8 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Receives message after message. Ends quietly when the connection was closed normally (1000,
+/// Receives message after message: `for message in ws` in a handler, `for message in &ws` at a
+/// client. Ends quietly when the connection was closed normally (1000,
 /// 1001 or no code from both sides), and with the error if it was not.
 impl<'a> IntoIterator for &'a Connection {
     type Item = Result<Message>;

@@ -28,6 +28,7 @@ pub(crate) fn opcode(message: &Message) -> OpCode {
 }
 
 pub(crate) const PING: OpCode = OpCode::Control(Control::Ping);
+pub(crate) const PONG: OpCode = OpCode::Control(Control::Pong);
 
 /// Appends one whole frame to `out`. A client's is masked with a key that nobody can foresee
 /// (RFC 6455, section 5.3), a server's is not and so is the same for every client.

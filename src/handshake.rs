@@ -154,12 +154,13 @@ pub(crate) fn open(
 fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), Failure> {
     // On the heap and given back: the stack of this thread stays as deep as it once was.
     let mut bytes = Vec::with_capacity(1024);
+    let mut begun = false;
     loop {
         if let Some(end) = http::head_end(&bytes) {
             let rest = bytes.split_off(end);
             return Ok((Request::parse(&bytes)?, rest));
         }
-        http::check_partial(&bytes)?;
+        http::check_incomplete(&bytes)?;
         if !wire.wait_readable(deadline).unwrap_or(true) {
             return Err(match bytes.len() {
                 0 => Failure::Silent("no request in time".to_owned()),
@@ -181,6 +182,12 @@ fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), F
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(Failure::Silent(error.to_string())),
         }
+        if !begun && bytes.starts_with(b"\r\n") {
+            // RFC 9112, section 2.2: an empty line before the request is skipped.
+            bytes.drain(..2);
+            begun = true;
+        }
+        begun |= bytes.len() >= 2;
     }
 }
 
@@ -221,8 +228,8 @@ impl Rules {
             };
             return Err(upgrade_required(why));
         }
-        match request.single("Sec-WebSocket-Version")? {
-            Some("13") => {}
+        match request.single("Sec-WebSocket-Version") {
+            Ok(Some("13")) => {}
             _ => return Err(upgrade_required("Sec-WebSocket-Version must be 13")),
         }
         let key = request.single("Sec-WebSocket-Key")?.unwrap_or_default();
@@ -282,6 +289,12 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// As browsers write it: digits, the first of them no zero.
+fn parse_port(digits: &str) -> Option<u16> {
+    let port = digits.parse().ok()?;
+    (digits == u16::to_string(&port)).then_some(port)
+}
+
 /// Scheme, host and port of an origin, the port made explicit. Nothing else may stand in it.
 fn split_origin(origin: &str) -> Option<(String, String, u16)> {
     let (scheme, authority) = origin.split_once("://")?;
@@ -295,7 +308,7 @@ fn split_origin(origin: &str) -> Option<(String, String, u16)> {
         return None;
     }
     let (host, port) = split_port(authority);
-    let port = port.map_or(Ok(default), str::parse).ok()?;
+    let port = port.map_or(Some(default), parse_port)?;
     Some((scheme, host.to_ascii_lowercase(), port))
 }
 
@@ -314,10 +327,10 @@ fn is_same_host(origin: &str, host: Option<&str>) -> bool {
         return false;
     };
     let (host, host_port) = split_port(host.unwrap_or_default());
-    let host_port = match host_port.map(str::parse::<u16>) {
+    let host_port = match host_port.map(parse_port) {
         None => None,
-        Some(Ok(port)) => Some(port),
-        Some(Err(_)) => return false,
+        Some(Some(port)) => Some(port),
+        Some(None) => return false,
     };
     name.eq_ignore_ascii_case(host)
         && match host_port {

@@ -60,7 +60,8 @@ impl Request {
         }
         let (authority, path) = split_target(target)?;
 
-        let mut text = path.to_owned();
+        let target_len = offset(&path);
+        let mut text = path.into_owned();
         let mut fields = Vec::with_capacity(parsed.headers.len());
         for header in parsed.headers.iter() {
             let name = offset(&text);
@@ -75,7 +76,7 @@ impl Request {
             });
         }
         let request = Request {
-            target: path.len() as u16,
+            target: target_len,
             text: text.into_boxed_str(),
             fields: fields.into_boxed_slice(),
             head_only: method == "HEAD",
@@ -234,8 +235,8 @@ fn offset(text: &str) -> u16 {
     u16::try_from(text.len()).unwrap_or(u16::MAX)
 }
 
-/// Looks at a head that is still arriving: refuses early what cannot become a good one.
-pub(crate) fn check_partial(head: &[u8]) -> Result<(), Response> {
+/// The limits of each line, also of one that is still arriving.
+fn check_lengths(head: &[u8]) -> Result<(), Response> {
     let line_end = head.iter().position(|&byte| byte == b'\n');
     let line = &head[..line_end.unwrap_or(head.len())];
     let method_end = line.iter().position(|&byte| byte == b' ');
@@ -253,27 +254,36 @@ pub(crate) fn check_partial(head: &[u8]) -> Result<(), Response> {
         let text = format!("the request target is longer than the limit of {MAX_TARGET} bytes");
         return Err(Response::text(414, text));
     }
-    let too_long = |line: &[u8]| line.len() > MAX_LINE;
-    if head.len() >= MAX_HEAD || head.split(|&byte| byte == b'\n').any(too_long) {
+    let too_long = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).len() > MAX_LINE;
+    if head.split(|&byte| byte == b'\n').any(too_long) {
         return Err(too_large());
     }
     Ok(())
 }
 
-/// Where the head ends, if it is all there.
+/// Where the head ends, if it is all there: behind an empty line, also one that ends with a bare
+/// line feed, which is to be refused, not to be waited for.
 pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
-    // Also a bare line feed ends it, to be refused, not to be waited for.
-    let crlf = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .map(|at| at + 4);
-    let bare = bytes
-        .windows(2)
-        .position(|window| window == b"\n\n")
-        .map(|at| at + 2);
-    match (crlf, bare) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+    if bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n") {
+        return Some(bytes.iter().position(|&byte| byte == b'\n')? + 1);
+    }
+    let feeds = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    feeds
+        .map(|(at, _)| at + 1)
+        .find_map(|next| match &bytes[next..] {
+            [b'\n', ..] => Some(next + 1),
+            [b'\r', b'\n', ..] => Some(next + 2),
+            _ => None,
+        })
+}
+
+/// A head that is this long and not complete cannot become a good one.
+pub(crate) fn check_incomplete(head: &[u8]) -> Result<(), Response> {
+    check_lengths(head)?;
+    if head.len() < MAX_HEAD {
+        Ok(())
+    } else {
+        Err(too_large())
     }
 }
 
@@ -285,7 +295,7 @@ fn check_lines(head: &[u8]) -> Result<(), Response> {
     if bare {
         return Err(bad("lines must end with CR LF"));
     }
-    check_partial(head)
+    check_lengths(head)
 }
 
 fn refuse_head(error: httparse::Error, head: &[u8]) -> Response {
@@ -309,22 +319,21 @@ fn refuse_head(error: httparse::Error, head: &[u8]) -> Response {
 
 /// Origin form (`/path`), or absolute form (`http://host/path`), which a server must take
 /// (RFC 9112, section 3.2.2).
-fn split_target(target: &str) -> Result<(Option<&str>, &str), Response> {
+fn split_target(target: &str) -> Result<(Option<&str>, Cow<'_, str>), Response> {
     if target.contains('#') {
         return Err(bad("the request target has a fragment"));
     }
     if target.starts_with('/') {
-        return Ok((None, target));
+        return Ok((None, target.into()));
     }
     for scheme in ["http://", "https://"] {
         let is_scheme = |s: &str| s.eq_ignore_ascii_case(scheme);
         if target.get(..scheme.len()).is_some_and(is_scheme) {
             let rest = &target[scheme.len()..];
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            let path = if rest[end..].starts_with('/') {
-                &rest[end..]
-            } else {
-                "/"
+            let path = match &rest[end..] {
+                path if path.starts_with('/') => path.into(),
+                query => format!("/{query}").into(),
             };
             return Ok((Some(&rest[..end]), path));
         }

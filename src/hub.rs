@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -46,7 +46,7 @@ enum Request<S> {
 /// Any thread may use it; a clone is a handle to the same hub. The hub's own thread (`ws-hub`)
 /// runs the closures given to it one after the other and ends when the last handle and the last
 /// [`Registration`] are dropped. Calls wait only while 1024 updates are queued already.
-/// A closure must not call the hub it runs on (it is given what it needs), and must not block.
+/// What a closure asks of the hub it runs on is done after what is queued. It must not block.
 ///
 /// ```
 /// use plainws::{Hub, Server};
@@ -81,6 +81,8 @@ pub struct Hub<S: 'static = ()> {
 struct Inner<S> {
     /// `None` only while it is dropped.
     requests: Option<Sender<Request<S>>>,
+    /// What the hub's own thread asks for: it must not wait for itself to take it.
+    own: Arc<Mutex<Vec<Request<S>>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,13 +94,16 @@ impl<S: Send + 'static> Hub<S> {
     /// If the system gives no thread.
     pub fn new(state: S) -> Hub<S> {
         let (requests, inbound) = crossbeam_channel::bounded(QUEUE);
+        let own = Arc::new(Mutex::default());
+        let asked = Arc::clone(&own);
         let thread = thread::Builder::new()
             .name("ws-hub".to_owned())
-            .spawn(move || Broadcaster::new(state).run(&inbound))
+            .spawn(move || Broadcaster::new(state).run(&inbound, &asked))
             .expect("the system gives no thread for a hub");
         Hub {
             inner: Arc::new(Inner {
                 requests: Some(requests),
+                own,
                 thread: Some(thread),
             }),
         }
@@ -123,7 +128,8 @@ impl<S: Send + 'static> Hub<S> {
     }
 
     /// Registers a connection until the guard is dropped: it gets all that is broadcast between.
-    /// Registering it twice counts once.
+    /// Keep the guard in a variable with a name: `let _ =` drops it at once. Registering a
+    /// connection twice counts once.
     pub fn register(&self, connection: &Connection) -> Registration<S> {
         self.ask(Request::Join(Arc::clone(connection.outbox())));
         Registration {
@@ -157,8 +163,13 @@ impl<S: Send + 'static> Hub<S> {
 
 impl<S> Hub<S> {
     fn ask(&self, request: Request<S>) {
+        let inner = &*self.inner;
+        let hub = inner.thread.as_ref().map(|thread| thread.thread().id());
+        if hub == Some(thread::current().id()) {
+            return lock(&inner.own).push(request);
+        }
         // The thread ends only after this handle, so there is always somebody to receive.
-        if let Some(requests) = &self.inner.requests {
+        if let Some(requests) = &inner.requests {
             let _ = requests.send(request);
         }
     }
@@ -252,7 +263,8 @@ impl Clients {
     }
 
     /// Sends the newest value of a state, named `topic`, to all. Who keeps up gets every value;
-    /// for who reads too slowly it takes the place of the one that waits.
+    /// for who reads too slowly it takes the place of the one that waits. The backlog limit must
+    /// have room for two values, one being sent and one waiting.
     pub fn publish(&mut self, topic: impl Into<Topic>, value: impl Into<Message>) {
         self.push(&value.into(), Some(topic.into()));
     }
@@ -359,16 +371,26 @@ impl<S> Broadcaster<S> {
         }
     }
 
-    fn run(mut self, requests: &Receiver<Request<S>>) {
+    fn run(mut self, requests: &Receiver<Request<S>>, own: &Mutex<Vec<Request<S>>>) {
         while let Ok(first) = requests.recv() {
             self.take(first);
+            self.take_own(own);
             for request in requests.try_iter().take(BATCH - 1) {
                 self.take(request);
+                self.take_own(own);
                 if self.clients.frames.bytes_from(0).len() > BATCH_BYTES {
                     break;
                 }
             }
             self.clients.deliver();
+        }
+    }
+
+    fn take_own(&mut self, own: &Mutex<Vec<Request<S>>>) {
+        // Taken out first: a request may ask for more.
+        let asked = std::mem::take(&mut *lock(own));
+        for request in asked {
+            self.take(request);
         }
     }
 
@@ -400,6 +422,10 @@ impl<S> Broadcaster<S> {
             Request::OnLeave(hook) => *left = Some(hook),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A closure that panics must not end the thread that all clients depend on.

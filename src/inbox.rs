@@ -14,11 +14,11 @@ use log::debug;
 use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
-use crate::config::PARTIAL_MESSAGE_TIMEOUT;
 use crate::deadline::Deadline;
 use crate::frame::{self, Shown};
 use crate::message::{CloseCode, CloseFrame, Message};
 use crate::outbox::{Outbox, lost_by};
+use crate::progress::{MESSAGE_TIMEOUT, Progress};
 use crate::wire::Wire;
 
 /// tungstenite's default of 128 KiB would be resident for every client from its first byte on.
@@ -41,9 +41,7 @@ pub(crate) struct Inbox {
     /// A plain socket that gave less than was asked for is empty: saves the call that would only
     /// answer EAGAIN. Cleared when poll says that there is more.
     dry: bool,
-    /// Bytes read since the last whole message.
-    partial: usize,
-    partial_until: Deadline,
+    progress: Progress,
     over: bool,
     messages: u64,
     /// Messages that came while control frames were looked for, and their bytes.
@@ -54,6 +52,9 @@ pub(crate) struct Inbox {
     unlooked: Unlooked,
     /// A ping has been answered; the pong waits in the outbox.
     ponged: bool,
+    /// Threads in a receiving call. One of them polls, the others wait for their turn.
+    pub(crate) receivers: usize,
+    pub(crate) polling: bool,
 }
 
 /// How long a connection has only sent.
@@ -79,6 +80,8 @@ pub(crate) enum Look {
 impl Inbox {
     /// `rest` is what came behind the opening handshake.
     pub(crate) fn new(role: Role, max_size: usize, rest: Vec<u8>) -> Inbox {
+        let mut progress = Progress::new();
+        progress.feed(&rest);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -89,14 +92,15 @@ impl Inbox {
             context: WebSocketContext::from_partially_read(rest, role, Some(config)),
             max_size,
             dry: true,
-            partial: 0,
-            partial_until: Deadline::NEVER,
+            progress,
             over: false,
             messages: 0,
             early: VecDeque::new(),
             early_bytes: 0,
             unlooked: Unlooked::No,
             ponged: false,
+            receivers: 0,
+            polling: false,
         }
     }
 
@@ -133,6 +137,9 @@ impl Inbox {
     /// Messages that come on the way wait for the next look; when they have become many, nothing
     /// is read behind them.
     pub(crate) fn attend(&mut self, wire: &Wire, outbox: &Arc<Outbox>) {
+        if self.receivers > 0 {
+            return;
+        }
         match self.unlooked {
             Unlooked::No => self.unlooked = Unlooked::Once,
             Unlooked::Once => self.unlooked = Unlooked::Since(Instant::now()),
@@ -159,14 +166,10 @@ impl Inbox {
                 outbox,
                 dry: &mut self.dry,
                 share: &mut share,
-                read: 0,
+                progress: &mut self.progress,
             };
-            let result = self.context.read(&mut tap);
-            self.partial += tap.read;
-            match result {
+            match self.context.read(&mut tap) {
                 Ok(message) => {
-                    self.partial = 0;
-                    self.partial_until = Deadline::NEVER;
                     if let Some(message) = self.received(message, wire, outbox) {
                         return Look::Message(message);
                     }
@@ -181,23 +184,20 @@ impl Inbox {
     }
 
     fn dry_or_done(&mut self, share: usize, outbox: &Arc<Outbox>) -> Look {
-        if self.partial > self.max_size.saturating_add(FRAGMENTS) {
-            let reason = "a message in too many fragments";
-            self.give_up(CloseCode::POLICY, reason, outbox);
+        if self.progress.bytes() > self.max_size.saturating_add(FRAGMENTS) {
+            self.give_up(CloseCode::POLICY, "a message in too many fragments", outbox);
             return Look::Over;
         }
-        if share == 0 {
-            return Look::Again;
+        match share {
+            0 => Look::Again,
+            _ => Look::Empty(self.progress.until()),
         }
-        if self.partial > 0 && self.partial_until == Deadline::NEVER {
-            self.partial_until = Deadline::after(PARTIAL_MESSAGE_TIMEOUT);
-        }
-        if self.partial_until.has_passed() {
-            let reason = format!("a message took longer than {PARTIAL_MESSAGE_TIMEOUT:?}");
-            self.give_up(CloseCode::POLICY, &reason, outbox);
-            return Look::Over;
-        }
-        Look::Empty(self.partial_until)
+    }
+
+    /// Nothing has come until the time that the last look named.
+    pub(crate) fn overdue(&mut self, outbox: &Arc<Outbox>) {
+        let reason = format!("a message took longer than {MESSAGE_TIMEOUT:?}");
+        self.give_up(CloseCode::POLICY, &reason, outbox);
     }
 
     /// A data message for the caller, or nothing for a control frame, which is handled here.
@@ -213,11 +213,15 @@ impl Inbox {
             tungstenite::Message::Binary(bytes) => Message::Binary(bytes.into()),
             tungstenite::Message::Ping(payload) => {
                 debug!("{} < {}", outbox.name(), Shown(frame::PING, &payload));
+                // tungstenite answers by itself, unless the connection is closing.
+                if !outbox.is_closing() {
+                    debug!("{} > {}", outbox.name(), Shown(frame::PONG, &payload));
+                }
                 self.ponged = true;
                 return None;
             }
             tungstenite::Message::Pong(payload) => {
-                debug!("{} < Pong [{} bytes]", outbox.name(), payload.len());
+                debug!("{} < {}", outbox.name(), Shown(frame::PONG, &payload));
                 outbox.received_pong(&payload);
                 return None;
             }
@@ -229,7 +233,7 @@ impl Inbox {
                     outbox,
                     dry: &mut dry,
                     share: &mut share,
-                    read: 0,
+                    progress: &mut self.progress,
                 };
                 // Hands the answer to the outbox; that the connection is closed we know.
                 let _ = self.context.flush(&mut tap);
@@ -288,7 +292,7 @@ struct Tap<'a> {
     outbox: &'a Arc<Outbox>,
     dry: &'a mut bool,
     share: &'a mut usize,
-    read: usize,
+    progress: &'a mut Progress,
 }
 
 impl Read for Tap<'_> {
@@ -299,7 +303,7 @@ impl Read for Tap<'_> {
         let result = self.wire.recv(buffer);
         match &result {
             Ok(n) => {
-                self.read += n;
+                self.progress.feed(&buffer[..*n]);
                 *self.share = self.share.saturating_sub(*n);
                 // The end of the stream is not dry: it is found again by the next call.
                 *self.dry = *n > 0 && *n < buffer.len();

@@ -103,7 +103,9 @@ mod error;
 mod escaped;
 mod frame;
 mod http;
+mod keepalive;
 mod message;
+mod progress;
 mod wire;
 
 pub use client::{Client, ClientBuilder, connect};

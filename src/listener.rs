@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -111,24 +111,16 @@ impl Listener {
         let resolved = (host, port)
             .to_socket_addrs()
             .map_err(|error| Error::io(format!("cannot resolve {address}"), error))?;
-        let mut listeners: Vec<Listener> = Vec::new();
-        let mut failed = None;
-        for mut wanted in resolved {
-            // Port 0 is chosen once, and the same for every address of the name.
-            if let (0, Some(first)) = (wanted.port(), listeners.first()) {
-                wanted.set_port(first.address.port().unwrap_or(0));
+        let resolved: Vec<SocketAddr> = resolved.collect();
+        let mut tries = 0;
+        loop {
+            match bind_each(&resolved) {
+                // The port that was free for the first address is taken at the second.
+                Err((_, error)) if port == 0 && tries < 10 && is_in_use(&error) => tries += 1,
+                Err((wanted, error)) => return Err(cannot_listen(&wanted, error)),
+                Ok(listeners) if listeners.is_empty() => return Err(no_address(address)),
+                Ok(listeners) => return Ok(listeners),
             }
-            match bind_tcp(wanted, false) {
-                Ok(listener) => listeners.push(listener),
-                // A name may have an address that this host has not: `localhost` without IPv6.
-                Err(error) if is_unavailable(&error) => failed = Some((wanted, error)),
-                Err(error) => return Err(cannot_listen(&wanted, error)),
-            }
-        }
-        match (listeners.is_empty(), failed) {
-            (true, Some((wanted, error))) => Err(cannot_listen(&wanted, error)),
-            (true, None) => Err(no_address(address)),
-            (false, _) => Ok(listeners),
         }
     }
 
@@ -142,7 +134,7 @@ impl Listener {
         match &self.socket {
             Bound::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Wire::tcp(stream)?, Address::plain(peer)))
+                Ok((Wire::tcp(stream), Address::plain(peer)))
             }
             Bound::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
@@ -215,6 +207,34 @@ fn is_unavailable(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(unsupported)
 }
 
+fn is_in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// Binds all addresses of a name that this host has, at one port.
+fn bind_each(
+    resolved: &[SocketAddr],
+) -> std::result::Result<Vec<Listener>, (SocketAddr, io::Error)> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    let mut failed = None;
+    for &(mut wanted) in resolved {
+        // Port 0 is chosen once, and the same for every address of the name.
+        if let (0, Some(first)) = (wanted.port(), listeners.first()) {
+            wanted.set_port(first.address.port().unwrap_or(0));
+        }
+        match bind_tcp(wanted, false) {
+            Ok(listener) => listeners.push(listener),
+            // A name may have an address that this host has not: `localhost` without IPv6.
+            Err(error) if is_unavailable(&error) => failed = Some((wanted, error)),
+            Err(error) => return Err((wanted, error)),
+        }
+    }
+    match failed {
+        Some(failed) if listeners.is_empty() => Err(failed),
+        _ => Ok(listeners),
+    }
+}
+
 /// One socket for IPv6 and IPv4; only IPv4 on a host without IPv6.
 fn bind_all(port: u16) -> Result<Listener> {
     let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
@@ -264,6 +284,8 @@ fn bind_unix(path: &Path) -> Result<Listener> {
     })
 }
 
+const LISTENS: &str = "another program listens there";
+
 /// Removes the socket of a server that has ended; leaves anything else alone.
 fn remove_stale(path: &Path) -> Result<()> {
     let cannot = |why: &str| {
@@ -285,7 +307,13 @@ fn remove_stale(path: &Path) -> Result<()> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
+    // Without waiting: a server whose queue is full would let us.
+    let connected = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&socket2::SockAddr::unix(path)?)
+    };
+    match connected() {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(
@@ -295,11 +323,12 @@ fn remove_stale(path: &Path) -> Result<()> {
                 _ => Ok(()),
             }
         }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => cannot(LISTENS),
         Err(error) => Err(Error::io(
             format!("cannot look who listens on {}", path.display()),
             error,
         )),
-        Ok(_) => cannot("another program listens there"),
+        Ok(()) => cannot(LISTENS),
     }
 }
 

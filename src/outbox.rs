@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
 use crate::frame::{self, FrameRef, Frames, Shown};
+use crate::keepalive::Keepalive;
 use crate::message::{CloseCode, CloseFrame, Message};
 use crate::wire::Wire;
 
@@ -57,17 +58,8 @@ struct State {
     cut_at: Deadline,
     /// No more frames, in either direction.
     over: bool,
-    ping: Ping,
+    keepalive: Keepalive,
     messages: u64,
-}
-
-#[derive(Debug, Default)]
-struct Ping {
-    next: Option<Instant>,
-    count: u32,
-    /// The ping that waits for an answer, when it left, and the bytes received until then.
-    waiting: Option<(u32, Instant, u64)>,
-    latency: Option<Duration>,
 }
 
 impl Outbox {
@@ -78,11 +70,8 @@ impl Outbox {
         wire: Arc<Wire>,
         caretaker: Arc<Caretaker>,
     ) -> Arc<Outbox> {
-        let now = Instant::now();
-        let next = config
-            .ping_interval
-            .and_then(|interval| now.checked_add(first_ping(interval)));
-        let pings = next.is_some();
+        let keepalive = Keepalive::new(&config);
+        let pings = keepalive.is_on();
         let outbox = Arc::new(Outbox {
             id,
             role,
@@ -94,15 +83,12 @@ impl Outbox {
                 backlog: Backlog::default(),
                 blocked: false,
                 watched: false,
-                stuck: now,
+                stuck: Instant::now(),
                 taken: 0,
                 closed: Closed::default(),
                 cut_at: Deadline::NEVER,
                 over: false,
-                ping: Ping {
-                    next,
-                    ..Ping::default()
-                },
+                keepalive,
                 messages: 0,
             }),
         });
@@ -147,9 +133,8 @@ impl Outbox {
             return Err(Error::Full);
         }
         self.append(&mut state, message);
-        self.drain(&mut state);
-        if state.backlog.len() > self.config.backlog {
-            self.close_slow(&mut state);
+        if !state.blocked {
+            self.drain(&mut state);
         }
         self.check_open(&state)
     }
@@ -231,8 +216,11 @@ impl Outbox {
         if !state.blocked && !state.backlog.is_empty() {
             // A handler's messages that are not flushed yet come first.
             self.drain(&mut state);
+            if state.over {
+                return;
+            }
         }
-        if state.blocked || state.over || self.role == Role::Client {
+        if state.blocked || self.role == Role::Client {
             self.keep(&mut state, frames.iter_from(first));
         } else {
             self.deliver_now(&mut state, frames, first);
@@ -314,9 +302,7 @@ impl Outbox {
     }
 
     fn send_ping(self: &Arc<Self>, state: &mut State, now: Instant) {
-        state.ping.count = state.ping.count.wrapping_add(1);
-        state.ping.waiting = Some((state.ping.count, now, self.wire.received()));
-        let payload = state.ping.count.to_be_bytes();
+        let payload = state.keepalive.ping(now, self.wire.received());
         let mut bytes = Vec::with_capacity(14);
         frame::encode(self.role, frame::PING, &payload, &mut bytes);
         debug!("{} > {}", self.name(), Shown(frame::PING, &payload));
@@ -328,17 +314,11 @@ impl Outbox {
 
     /// The peer answered a ping.
     pub(crate) fn received_pong(&self, payload: &[u8]) {
-        let mut state = self.state();
-        if let Some((count, since, _)) = state.ping.waiting
-            && payload == count.to_be_bytes()
-        {
-            state.ping.latency = Some(since.elapsed());
-            state.ping.waiting = None;
-        }
+        self.state().keepalive.pong(payload);
     }
 
     pub(crate) fn latency(&self) -> Option<Duration> {
-        self.state().ping.latency
+        self.state().keepalive.latency()
     }
 
     /// Takes a pong or the answer to a close frame that tungstenite has made.
@@ -439,6 +419,17 @@ impl Outbox {
         self.finish(&mut state);
     }
 
+    /// Gives the peer up, for this reason: what it has not taken is thrown away.
+    pub(crate) fn cut(&self, why: &str) {
+        let mut state = self.state();
+        self.cut_off(&mut state, why.to_owned());
+    }
+
+    fn cut_off(&self, state: &mut State, why: String) {
+        self.lose(state, why);
+        self.wire.abort();
+    }
+
     fn finish(&self, state: &mut State) {
         state.over = true;
         self.over.store(true, Ordering::Relaxed);
@@ -450,8 +441,10 @@ impl Outbox {
         self.state().cut_at
     }
 
+    /// Whether something waits that can still be sent.
     pub(crate) fn has_backlog(&self) -> bool {
-        !self.state().backlog.is_empty()
+        let state = self.state();
+        !state.over && !state.backlog.is_empty()
     }
 
     /// Whether a close frame was sent or received, or the connection was lost.
@@ -493,30 +486,23 @@ impl Outbox {
     /// Sends a ping if one is due, ends what is overdue, and says when to look again.
     pub(crate) fn tend(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let mut state = self.state();
-        if state.over {
-            return None;
-        }
         self.check_deadlines(&mut state, now);
-        let closing = state.closed.sent.is_some();
-        if !closing && state.ping.next.is_some_and(|at| at <= now) {
-            if state.ping.waiting.is_none() || self.config.ping_timeout.is_none() {
-                self.send_ping(&mut state, now);
-            }
-            state.ping.next = self.config.ping_interval.and_then(|i| now.checked_add(i));
-        }
         if state.over {
             return None;
         }
         let mut next = state.cut_at;
-        if !closing {
-            next = next
-                .or(Deadline::at(state.ping.next))
-                .or(self.pong_until(&state));
+        if state.closed.sent.is_none() {
+            // A ping that waits behind a backlog measures nothing: then the write timeout tells
+            // whether the peer is alive.
+            if state.keepalive.is_due(now) && !state.blocked {
+                self.send_ping(&mut state, now);
+            }
+            next = next.or(state.keepalive.next());
         }
-        if state.blocked {
+        if state.watched {
             next = next.or(self.stuck_until(&state));
         }
-        next.instant()
+        if state.over { None } else { next.instant() }
     }
 
     /// Ends the connection if the peer has let a deadline pass.
@@ -527,39 +513,30 @@ impl Outbox {
         }
         if passed(state.cut_at) {
             let limit = self.config.close_timeout;
-            self.lose(state, format!("closing took longer than {limit:?}"));
-            self.wire.abort();
-        } else if state.blocked && passed(self.stuck_until(state)) {
+            self.cut_off(state, format!("closing took longer than {limit:?}"));
+        } else if state.watched && passed(self.stuck_until(state)) {
             let limit = self.config.write_timeout.unwrap_or_default();
-            self.lose(state, format!("nothing was read for {limit:?}"));
-            self.wire.abort();
-        } else if let Some((_, _, received)) = state.ping.waiting
-            && passed(self.pong_until(state))
-        {
+            self.cut_off(state, format!("nothing was read for {limit:?}"));
+        } else if passed(state.keepalive.silent_until()) {
             let unread = || self.wire.wait_readable(Deadline::after(Duration::ZERO));
-            if self.wire.received() != received || matches!(unread(), Ok(true)) {
+            let silent = state.keepalive.is_silent(self.wire.received());
+            if !silent || state.blocked || matches!(unread(), Ok(true)) {
                 // Any byte counts as life, also one that our side has not read yet.
-                state.ping.waiting = None;
-            } else {
+                state.keepalive.heard();
+            } else if state.closed.sent.is_none() {
                 let limit = self.config.ping_timeout.unwrap_or_default();
                 let frame = CloseFrame::cut(CloseCode::INTERNAL_ERROR, "keepalive ping timeout");
-                state.backlog.drop_unstarted();
                 self.queue_close(state, frame);
                 self.lose(state, format!("no answer to a ping for {limit:?}"));
             }
         }
     }
 
-    fn pong_until(&self, state: &State) -> Deadline {
-        let waiting = state.ping.waiting.zip(self.config.ping_timeout);
-        Deadline::at(waiting.and_then(|((_, since, _), timeout)| since.checked_add(timeout)))
-    }
-
     fn stuck_until(&self, state: &State) -> Deadline {
         Deadline::at(
             self.config
                 .write_timeout
-                .and_then(|t| state.stuck.checked_add(t)),
+                .and_then(|timeout| state.stuck.checked_add(timeout)),
         )
     }
 
@@ -567,7 +544,7 @@ impl Outbox {
 
     /// Sends what waits until the socket is full; then the caretaker sends the rest.
     fn drain(self: &Arc<Self>, state: &mut State) {
-        while !state.backlog.is_empty() {
+        while !state.over && !state.backlog.is_empty() {
             let front = state.backlog.front();
             match self.wire.send(front) {
                 Ok(n) => {
@@ -626,10 +603,4 @@ pub(crate) fn lost_by(error: &io::Error) -> String {
         io::ErrorKind::TimedOut => "the peer does not answer".to_owned(),
         _ => error.to_string(),
     }
-}
-
-/// The first ping comes after a random part of the interval, at least half of it, so that
-/// clients which arrived together are not pinged together.
-fn first_ping(interval: Duration) -> Duration {
-    interval.mul_f64(rand::random::<f64>() / 2.0 + 0.5)
 }

@@ -4,10 +4,10 @@
 //! every thread. A thread that ends joins the one that ended before it, so that at most one
 //! finished thread waits to be joined however long the server runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
@@ -44,6 +44,8 @@ struct State {
     clients: HashMap<u64, Client>,
     /// How many of them have a place.
     seated: usize,
+    /// Threads that wait for all others to end, and so not for each other.
+    waiting: HashSet<ThreadId>,
     last_out: Option<JoinHandle<()>>,
 }
 
@@ -180,12 +182,19 @@ impl Roster {
         for connection in open {
             connection.start_closing(goodbye.clone());
         }
+        self.state().waiting.insert(thread::current().id());
+        self.changed.notify_all();
         if !self.wait_empty(now.checked_add(limit - grace)) {
-            for client in self.state().clients.values() {
-                client.wire.abort();
+            let state = self.state();
+            for client in state.clients.values() {
+                match &client.connection {
+                    Some(connection) => connection.outbox().cut("the server has shut down"),
+                    None => client.wire.abort(),
+                }
             }
         }
         let made_it = self.wait_empty(now.checked_add(limit));
+        self.state().waiting.remove(&thread::current().id());
         self.join_last();
         made_it
     }
@@ -203,18 +212,15 @@ impl Roster {
         self.join_last();
     }
 
-    /// Waits until no thread is left but the caller's; false at the deadline.
+    /// Waits until no thread is left but those that wait here; false at the deadline.
     fn wait_empty(&self, deadline: Option<Instant>) -> bool {
-        let me = thread::current().id();
         let mut state = self.state();
         loop {
-            let mine = |client: &Client| {
-                client
-                    .thread
-                    .as_ref()
-                    .is_some_and(|t| t.thread().id() == me)
+            let waits = |client: &Client| {
+                let id = client.thread.as_ref().map(|thread| thread.thread().id());
+                id.is_some_and(|id| state.waiting.contains(&id))
             };
-            if state.clients.values().all(mine) {
+            if state.clients.values().all(waits) {
                 return true;
             }
             let left = deadline.map_or(Duration::from_secs(3600), |at| {

@@ -62,6 +62,7 @@ where
 /// Any thread may use it. The server itself has one thread a listener (`ws-accept-0`), one a
 /// client (`ws-conn-17`), and shares one caretaker (`ws-caretaker`) with all connections of the
 /// process.
+#[must_use = "dropping a server shuts it down"]
 pub struct Server {
     inner: Arc<Inner>,
 }
@@ -236,6 +237,12 @@ impl From<&str> for Endpoint {
     }
 }
 
+impl From<&String> for Endpoint {
+    fn from(address: &String) -> Endpoint {
+        Endpoint(Kind::Address(address.clone()))
+    }
+}
+
 impl From<String> for Endpoint {
     fn from(address: String) -> Endpoint {
         Endpoint(Kind::Address(address))
@@ -314,7 +321,8 @@ impl Builder {
 
     /// The origins whose pages may connect, exact in scheme, host and port, such as
     /// `https://app.example`; `null` is a page from disk, `none` a client that is no browser.
-    /// Others get 403. Defaults to none, `null`, and the host that the request is addressed to.
+    /// Others get 403. Defaults to none, `null`, and the host that the request is addressed to;
+    /// note that any site can make a browser say `null`, from within a sandboxed frame.
     pub fn origins<S: Into<String>>(mut self, origins: impl IntoIterator<Item = S>) -> Self {
         self.origins = Some(origins.into_iter().map(Into::into).collect());
         self

@@ -34,13 +34,14 @@ pub(crate) struct Wire {
 impl Wire {
     /// Sets what every connection of ours has: no Nagle delay, and TCP keepalive, which finds a
     /// vanished peer where pings are off.
-    pub(crate) fn tcp(stream: TcpStream) -> io::Result<Wire> {
-        stream.set_nodelay(true)?;
+    pub(crate) fn tcp(stream: TcpStream) -> Wire {
         let keepalive = TcpKeepalive::new()
             .with_time(Duration::from_secs(60))
             .with_interval(Duration::from_secs(10));
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        Ok(Wire::new(Socket::Tcp(stream)))
+        // Neither is worth losing a client for: they fail when it has gone already.
+        let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        Wire::new(Socket::Tcp(stream))
     }
 
     pub(crate) fn unix(stream: UnixStream) -> Wire {
@@ -142,11 +143,13 @@ impl Wire {
     /// the last thing we said (RFC 9112, section 9.6).
     pub(crate) fn discard(&self, limit: usize, deadline: Deadline) {
         let mut rest = limit;
-        let mut buffer = [0; 1024];
+        let mut buffer = vec![0; limit.min(16 * 1024)];
         while rest > 0 {
-            match self.recv(&mut buffer) {
-                Ok(0) => return,
-                Ok(n) => rest = rest.saturating_sub(n),
+            // Not counted as received: nobody looks at it.
+            match retry(|| rustix::net::recv(self, &mut buffer[..], RecvFlags::DONTWAIT)) {
+                Ok((0, _)) => return,
+                Ok(_) if deadline.has_passed() => return,
+                Ok((n, _)) => rest = rest.saturating_sub(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !matches!(self.wait_readable(deadline), Ok(true)) {
                         return;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use log::warn;
 use plainws::{Clients, Connection, Hub, Message, Result};
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The largest value that a browser shows exactly, 2^53 - 1, and the negative of it the smallest.
 const MAX: i64 = (1 << 53) - 1;
@@ -185,7 +185,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         Err(E::custom("not an object"))
     }
 
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Object, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Object, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Err(de::Error::custom("not an object"))
     }
@@ -210,21 +210,54 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 }
 
-/// A text, or `None` for a value of any other kind, which is skipped.
+/// A text, or `None` for a value of any other kind. That is skipped without recursion: what a
+/// client nests deeply must not use up the stack.
 struct Text(Option<String>);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(untagged)]
-        enum Any {
-            Text(String),
-            Other(IgnoredAny),
-        }
-        Ok(Text(match Any::deserialize(deserializer)? {
-            Any::Text(text) => Some(text),
-            Any::Other(_) => None,
-        }))
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+/// Defines the visits of values that are no text.
+macro_rules! no_text {
+    ($($visit:ident($($value:ident: $type:ty)?)),* $(,)?) => {
+        $(fn $visit<E: de::Error>(self, $($value: $type)?) -> std::result::Result<Text, E> {
+            Ok(Text(None))
+        })*
+    };
+}
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Text, E> {
+        Ok(Text(Some(text.to_owned())))
+    }
+
+    no_text!(
+        visit_bool(_value: bool),
+        visit_i64(_value: i64),
+        visit_u64(_value: u64),
+        visit_f64(_value: f64),
+        visit_unit(),
+    );
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Text, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Text(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Text, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text(None))
     }
 }
 

@@ -109,11 +109,12 @@ fn listen(text: &str) -> Result<Listen, String> {
         }
         _ => (None, text),
     };
-    let port = address
-        .rsplit_once(':')
-        .map(|(_, port)| port.parse::<u16>());
-    if !address.starts_with("unix:/") && !matches!(port, Some(Ok(_))) {
-        return Err("ADDR is HOST:PORT, :PORT or unix:/path".to_owned());
+    if !address.starts_with("unix:/") {
+        let (host, port) = address.rsplit_once(':').unwrap_or_default();
+        let in_brackets = host.starts_with('[') && host.ends_with(']');
+        if port.parse::<u16>().is_err() || host.contains(':') && !in_brackets {
+            return Err("ADDR is HOST:PORT, [V6]:PORT, :PORT or unix:/path".to_owned());
+        }
     }
     Ok(Listen {
         app,
@@ -169,6 +170,8 @@ mod tests {
             "host:",
             "host:99999",
             "unix:relative",
+            "::1",
+            "::1:80",
         ] {
             assert!(listen(wrong).is_err(), "{wrong}");
         }

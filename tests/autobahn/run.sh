@@ -39,6 +39,8 @@ cargo build -q --release --example echo --example autobahn_client || exit 2
 report=$wstest/report-$role
 rm -rf "$report"
 mkdir -p "$report"
+# The log is looked at before the process behind it has opened it.
+: > "$report/wstest.log"
 trap 'kill $(jobs -p) 2>/dev/null || :' EXIT
 
 # Prints the URL that the background process PID announces in LOG, within 10 s.

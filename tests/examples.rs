@@ -1,0 +1,463 @@
+//! Every example, run as its header says, and checked for what it shows.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use chrono::NaiveDateTime;
+use plainws::{Answer, Client, CloseCode, Closed, Connection, Error, Message, Server};
+
+use crate::support::browser::Browser;
+use crate::support::process::{Daemon, url_port};
+use crate::support::raw::{exchange, get};
+use crate::support::tools::{PATIENCE, poll, wait_until};
+
+/// The example as a program, with its address or URL as the argument.
+///
+/// `cargo test` builds the examples, too; `cargo test --test all` does not.
+#[track_caller]
+fn command(name: &str, address: &str) -> Command {
+    // Beside the daemon, in the folder of the same profile.
+    let plainws = Path::new(env!("CARGO_BIN_EXE_plainws"));
+    let program = plainws.with_file_name("examples").join(name);
+    let modified = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let (built, written) = (modified(&program), modified(&source(name)));
+    assert!(
+        built.is_some() && built >= written,
+        "{} is missing or older than its source: run `cargo test`, or first `cargo build --examples` \
+         with the same profile",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    command.arg(address);
+    command
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+fn source(name: &str) -> PathBuf {
+    folder().join(name).with_extension("rs")
+}
+
+/// Starts a server, and gives its port.
+///
+/// The examples do not tell the port that the system chooses for 0. So one that is free just now,
+/// and another if somebody takes it in between.
+#[track_caller]
+fn start(name: &str) -> (Daemon, u16) {
+    for _ in 0..10 {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let daemon = Daemon::spawn(command(name, &format!("127.0.0.1:{port}")));
+        let ready = poll(PATIENCE, || {
+            let ready = TcpStream::connect(("127.0.0.1", port)).is_ok();
+            (ready || !daemon.is_running()).then_some(ready)
+        });
+        let report = daemon.report();
+        match ready {
+            Some(true) => return (daemon, port),
+            Some(false) if report.contains("AddrInUse") => {}
+            Some(false) => panic!("the example {name} ended: {report}"),
+            None => panic!("the example {name} takes no client within {PATIENCE:?}: {report}"),
+        }
+    }
+    panic!("for the example {name} no port stays free");
+}
+
+#[track_caller]
+fn connect(port: u16) -> Connection {
+    plainws::connect(&format!("ws://127.0.0.1:{port}/")).expect("the example takes a client")
+}
+
+#[track_caller]
+fn next(ws: &Connection) -> Message {
+    let message = ws.recv_timeout(PATIENCE).expect("the connection is open");
+    message.unwrap_or_else(|| panic!("awaited a message for {PATIENCE:?}"))
+}
+
+#[track_caller]
+fn text(ws: &Connection) -> String {
+    match next(ws) {
+        Message::Text(text) => text,
+        binary => panic!("awaited a text, got {binary}"),
+    }
+}
+
+/// How the connection ends, past what is received before.
+#[track_caller]
+fn end(ws: &Connection) -> Closed {
+    loop {
+        match ws.recv_timeout(PATIENCE) {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the example has not closed within {PATIENCE:?}"),
+            Err(Error::Closed(closed)) => return *closed,
+            Err(error) => panic!("awaited the end of the connection, got {error}"),
+        }
+    }
+}
+
+/// The end of a connection that the example closes because its handler has returned.
+#[track_caller]
+fn ends_normally(ws: &Connection) {
+    let closed = end(ws);
+    assert!(closed.received_first, "the example closes: {closed}");
+    assert_eq!(closed.code(), CloseCode::NORMAL, "{closed}");
+}
+
+// ---- All of them -----------------------------------------------------------------------------
+
+/// The names of all examples, with their sources.
+fn all() -> Vec<(String, String)> {
+    let files = fs::read_dir(folder()).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let read = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap())
+    };
+    paths.map(read).collect()
+}
+
+#[test]
+fn every_example_has_its_two_commands_on_top() {
+    for (name, source) in all() {
+        let header: Vec<&str> = source
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"))
+            .collect();
+        assert!(
+            header[0].ends_with(['.', ':']),
+            "a sentence first: {header:#?}"
+        );
+        let commands: Vec<&str> = header
+            .iter()
+            .filter_map(|line| line.strip_prefix("     "))
+            .collect();
+        assert_eq!(
+            commands.len(),
+            2,
+            "two commands on top of {name}: {header:#?}"
+        );
+        let own = |command: &&str| {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            command.starts_with("cargo run ")
+                && words.windows(2).any(|pair| pair == ["--example", &name])
+        };
+        let own = commands.iter().any(own);
+        assert!(own, "one command of {name} runs it: {commands:#?}");
+    }
+}
+
+#[test]
+fn every_example_is_short() {
+    for (name, source) in all() {
+        let lines = source.lines().count();
+        assert!((15..=40).contains(&lines), "{name} has {lines} lines");
+        let widest = source.lines().map(|line| line.chars().count()).max();
+        assert!(
+            widest <= Some(100),
+            "{name} has a line of {widest:?} characters"
+        );
+    }
+}
+
+#[test]
+fn every_example_is_run_by_a_test_and_named_in_the_readme() {
+    let names: BTreeSet<String> = all().into_iter().map(|(name, _)| name).collect();
+    let tests = include_str!("examples.rs");
+    let readme = include_str!("../README.md");
+    for name in &names {
+        let started = [format!("start(\"{name}\")"), format!("command(\"{name}\"")];
+        assert!(
+            started.iter().any(|call| tests.contains(call)),
+            "no test runs {name}"
+        );
+        // The one for the compliance suite is no example of how to use the crate.
+        let named = readme.contains(&format!("(examples/{name}.rs)"));
+        assert!(
+            named || name == "autobahn_client",
+            "the README does not name {name}"
+        );
+    }
+    let links = readme.split("(examples/").skip(1);
+    for link in links.filter_map(|rest| rest.split_once(".rs)")) {
+        assert!(names.contains(link.0), "the README names {}", link.0);
+    }
+}
+
+// ---- Each of them ----------------------------------------------------------------------------
+
+#[test]
+fn hello_server_greets_and_closes() {
+    let (example, port) = start("hello_server");
+    for name in ["Rust", "", "Zoë"] {
+        let ws = connect(port);
+        ws.send(name).unwrap();
+        assert_eq!(text(&ws), format!("Hello {name}!"));
+        ends_normally(&ws);
+        example.wait_line(&format!("> Hello {name}!"));
+    }
+    let lines = example.stdout_lines();
+    assert_eq!(lines[..2], ["< Rust", "> Hello Rust!"], "{lines:?}");
+}
+
+#[test]
+fn hello_client_asks_for_a_name_and_prints_the_greeting() {
+    let (_server, port) = start("hello_server");
+    let client = command("hello_client", &format!("ws://127.0.0.1:{port}"));
+    // A line is typed, and then nothing more.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"{ echo Rust; cat; } | "$0" "$1""#]);
+    shell.arg(client.get_program()).args(client.get_args());
+    let client = Daemon::spawn_group(shell);
+    client.wait_line("< Hello Rust!");
+    let lines = client.stdout_lines();
+    assert_eq!(lines, ["What's your name? > Rust", "< Hello Rust!"]);
+}
+
+#[test]
+fn hello_client_says_what_is_wrong_when_there_is_no_server() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let mut client = Daemon::spawn(command("hello_client", &format!("ws://{address}")));
+    assert_eq!(client.wait_exit(PATIENCE).code(), Some(1));
+    let lines = client.lines().join("\n");
+    assert!(lines.contains(&address.to_string()), "{lines}");
+    assert!(lines.to_lowercase().contains("refused"), "{lines}");
+}
+
+#[test]
+fn clock_tells_the_time_again_and_again() {
+    let (_example, port) = start("clock");
+    let ws = connect(port);
+    for _ in 0..2 {
+        let time = text(&ws);
+        let form = "%a %b %e %H:%M:%S %Y";
+        let told = NaiveDateTime::parse_from_str(&time, form).expect("a time in ctime form");
+        let age = chrono::Local::now().naive_local() - told;
+        assert!((-1..60).contains(&age.num_seconds()), "{time}");
+    }
+}
+
+#[test]
+fn counter_is_shared_by_all_clients() {
+    let (_example, port) = start("counter");
+    let users = |count: u32| format!(r#"{{"type":"users","count":{count}}}"#);
+    let state = |value: i32| format!(r#"{{"type":"state","value":{value}}}"#);
+    let ada = connect(port);
+    assert_eq!((text(&ada), text(&ada)), (users(1), state(0)));
+    let bob = connect(port);
+    assert_eq!((text(&bob), text(&bob)), (users(2), state(0)));
+    assert_eq!(text(&ada), users(2));
+    for (action, value) in [("plus", 1), ("plus", 2), ("minus", 1)] {
+        bob.send(format!(r#"{{"action":"{action}"}}"#)).unwrap();
+        assert_eq!((text(&ada), text(&bob)), (state(value), state(value)));
+    }
+    // Nonsense changes nothing, and its sender stays.
+    for nonsense in ["nonsense", "[]", "{}", r#"{"action":"multiply"}"#] {
+        bob.send(nonsense).unwrap();
+    }
+    bob.send(r#"{"action":"plus"}"#).unwrap();
+    wait_until("the next value", PATIENCE, || {
+        let said = text(&ada);
+        assert!(said == state(1) || said == state(2), "{said}");
+        (said == state(2)).then_some(())
+    });
+    drop(bob);
+    assert_eq!(text(&ada), users(1));
+}
+
+#[test]
+fn consumer_takes_message_after_message() {
+    let (example, port) = start("consumer");
+    let ws = connect(port);
+    ws.send("one").unwrap();
+    ws.send(&[0, 255]).unwrap();
+    ws.send("three").unwrap();
+    example.wait_line("three");
+    assert_eq!(
+        example.stdout_lines(),
+        ["one", "(binary) 00 ff [2 bytes]", "three"]
+    );
+    // A client that leaves ends its handler, not the program.
+    drop(ws);
+    connect(port).send("four").unwrap();
+    example.wait_line("four");
+    assert_eq!(example.lines(), [""; 0]);
+}
+
+#[test]
+fn producer_sends_message_after_message_to_each_client() {
+    let (example, port) = start("producer");
+    let clients = [connect(port), connect(port)];
+    for ws in &clients {
+        for number in 1..=3 {
+            assert_eq!(text(ws), format!("message {number}"));
+        }
+    }
+    drop(clients);
+    assert_eq!(text(&connect(port)), "message 1");
+    assert!(example.is_running());
+}
+
+#[test]
+fn both_receives_and_sends_at_once() {
+    let (example, port) = start("both");
+    let ws = connect(port);
+    ws.send("first").unwrap();
+    for number in 1..=5 {
+        assert_eq!(text(&ws), format!("message {number}"));
+        // One direction does not wait for the other.
+        ws.send(format!("heard {number}")).unwrap();
+        example.wait_line(&format!("heard {number}"));
+    }
+    assert_eq!(example.stdout_lines()[0], "first");
+    drop(ws);
+    assert_eq!(text(&connect(port)), "message 1");
+}
+
+#[test]
+fn registration_says_hello_to_everyone_who_is_connected() {
+    let (_example, port) = start("registration");
+    let ada = connect(port);
+    assert_eq!(text(&ada), "Hello!");
+    let bob = connect(port);
+    assert_eq!((text(&ada), text(&bob)), ("Hello!".into(), "Hello!".into()));
+    // A word ends the handler, and the registration.
+    bob.send("bye").unwrap();
+    ends_normally(&bob);
+    let eve = connect(port);
+    assert_eq!((text(&ada), text(&eve)), ("Hello!".into(), "Hello!".into()));
+    ada.send("bye").unwrap();
+    ends_normally(&ada);
+}
+
+#[test]
+fn extra_argument_is_handed_to_the_handler() {
+    let (_example, port) = start("extra_argument");
+    let ws = connect(port);
+    assert_eq!(text(&ws), "spam");
+    ends_normally(&ws);
+}
+
+#[test]
+fn pages_serves_its_page_and_shouts() {
+    let (_example, port) = start("pages");
+    let page = exchange(port, get("/", ""));
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<title>Shout</title>"), "{}", page.body);
+    assert_eq!(exchange(port, get("/elsewhere", "")).status, 404);
+    let ws = connect(port);
+    ws.send("say it").unwrap();
+    assert_eq!(text(&ws), "SAY IT");
+}
+
+#[test]
+fn pages_runs_in_a_browser() {
+    let Some(browser) = Browser::open() else {
+        return;
+    };
+    let (_example, port) = start("pages");
+    let tab = browser.tab(&format!("http://127.0.0.1:{port}/"));
+    tab.script(
+        "return new Promise(done => ws.readyState === 1 ? done() : ws.addEventListener('open', done))",
+    );
+    tab.type_text("#said", "Zoë says hi\n");
+    tab.wait_text("#shouted", "ZOË SAYS HI");
+    assert_eq!(browser.console(), [""; 0]);
+}
+
+#[test]
+fn echo_sends_everything_back() {
+    // It tells its port, so the system may choose it.
+    let example = Daemon::spawn(command("echo", "127.0.0.1:0"));
+    let line = example.wait_line("echo at ws://127.0.0.1:");
+    let url = format!("ws://127.0.0.1:{}/", url_port(&line));
+    let client = Client::builder().max_size(16 << 20);
+    let ws = client.connect(&url).unwrap();
+    let messages = [
+        Message::from("Rust"),
+        Message::from(""),
+        Message::from(&[]),
+        Message::from(&[0, 255]),
+        Message::from("é".repeat(40_000)),
+        Message::from(vec![7; 16 << 20]),
+    ];
+    for message in messages {
+        ws.send(message.clone()).unwrap();
+        assert!(next(&ws) == message, "another message than {message:.40}");
+    }
+    // Many that arrive together, answered in order.
+    for number in 0..1000 {
+        ws.write(number.to_string()).unwrap();
+    }
+    for number in 0..1000 {
+        assert_eq!(text(&ws), number.to_string());
+    }
+    ws.send(vec![7; (16 << 20) + 1]).ok();
+    assert_eq!(end(&ws).code(), CloseCode::TOO_BIG);
+}
+
+#[test]
+fn autobahn_client_takes_each_case_and_asks_for_the_report() {
+    // In the place of Autobahn's server: two cases, one of them a broken connection.
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let heard = move |ws: &Connection| {
+        let request = ws.request();
+        let query = request.query().unwrap_or_default();
+        log.lock()
+            .unwrap()
+            .push(format!("{}?{query}", request.path()));
+        query.to_owned()
+    };
+    let route = move |request: &plainws::Request| {
+        let heard = heard.clone();
+        Some(match request.path() {
+            "/getCaseCount" => Answer::upgrade(move |ws| {
+                heard(ws);
+                ws.send("2")
+            }),
+            "/runCase" => Answer::upgrade(move |ws| {
+                if heard(ws).starts_with("case=1&") {
+                    return ws.close(CloseCode::PROTOCOL_ERROR, "as an error");
+                }
+                ws.send("text")?;
+                ws.send(&[0, 255])?;
+                assert_eq!(ws.recv()?, Message::from("text"));
+                assert_eq!(ws.recv()?, Message::from(&[0, 255]));
+                Ok(())
+            }),
+            _ => Answer::upgrade(move |ws| {
+                heard(ws);
+                Ok(())
+            }),
+        })
+    };
+    let server = Server::builder(|_| Ok(())).route(route);
+    let server = server.listen("127.0.0.1:0").start().unwrap();
+    let url = format!("ws://{}", server.local_addr());
+    let mut example = Daemon::spawn(command("autobahn_client", &url));
+    let status = example.wait_exit(PATIENCE);
+    assert!(status.success(), "{}", example.report());
+    let expected = [
+        "/getCaseCount?",
+        "/runCase?case=1&agent=plainws",
+        "/runCase?case=2&agent=plainws",
+        "/updateReports?agent=plainws",
+    ];
+    assert_eq!(*seen.lock().unwrap(), expected);
+    let lines = example.lines();
+    assert_eq!(
+        lines.len(),
+        1,
+        "the broken case is told, the other not: {lines:#?}"
+    );
+    assert!(lines[0].starts_with("case 1 of 2: "), "{lines:#?}");
+}

@@ -1,0 +1,271 @@
+//! What was once wrong. Each test stands for a defect that a review or a peer proved.
+
+use std::io::Write;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use plainws::{CloseCode, Connection, Error, Handle, Hub, Server};
+
+use crate::support::pair::{Options, Pair, Role};
+use crate::support::raw::{Raw, masked, text};
+use crate::support::tools::{PATIENCE, wait_until};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn start(handler: impl Fn(&Connection) -> plainws::Result<()> + Send + Sync + 'static) -> Server {
+    Server::builder(handler)
+        .listen("127.0.0.1:0")
+        .ping_interval(None)
+        .start()
+        .unwrap()
+}
+
+fn port(server: &Server) -> u16 {
+    server.local_addr().port().unwrap()
+}
+
+/// Frames that came from the hub after the connection was lost went into its backlog, which
+/// nobody could empty: its thread looked at it for ever, and was never joined.
+#[test]
+fn a_broadcast_after_the_end_keeps_no_thread() {
+    let hub = Hub::new(());
+    let registered = hub.clone();
+    let (tell, told) = mpsc::channel();
+    let server = start(move |ws| {
+        let _registration = registered.register(ws);
+        ws.recv()?;
+        ws.write("unflushed")?;
+        tell.send(()).unwrap();
+        // Until the reset has arrived.
+        while !ws.is_closed() {
+            registered.broadcast("x");
+            thread::sleep(ms(5));
+        }
+        registered.broadcast("after the end");
+        Ok(())
+    });
+    let mut raw = Raw::upgrade(port(&server), "/");
+    raw.send(&text("go"));
+    told.recv_timeout(PATIENCE).unwrap();
+    raw.reset();
+    wait_until("the thread to end", PATIENCE, || {
+        (server.connections() == 0).then_some(())
+    });
+    assert!(server.handle().shutdown(PATIENCE));
+}
+
+/// Both receivers waited for the wire, though the second message was in the buffer already.
+#[test]
+fn two_messages_in_one_segment_reach_two_receivers() {
+    let (tell, told) = mpsc::channel();
+    let server = start(move |ws| {
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| tell.send(ws.recv().map(|m| m.to_string())).unwrap());
+            }
+        });
+        Ok(())
+    });
+    let mut raw = Raw::upgrade(port(&server), "/");
+    // Both receivers are there, one of them in poll; the test holds also if they are not yet.
+    thread::sleep(ms(50));
+    raw.send(&[text("one"), text("two")].concat());
+    let mut got: Vec<String> = (0..2)
+        .map(|_| told.recv_timeout(PATIENCE).expect("both messages").unwrap())
+        .collect();
+    got.sort();
+    assert_eq!(got, ["one", "two"]);
+}
+
+/// A timer by `recv_timeout` never rang while pings kept coming.
+#[test]
+fn recv_timeout_ends_in_time_under_a_flood_of_pings() {
+    let (tell, told) = mpsc::channel();
+    let server = start(move |ws| {
+        let start = Instant::now();
+        assert_eq!(ws.recv_timeout(ms(200))?, None);
+        tell.send(start.elapsed()).unwrap();
+        Ok(())
+    });
+    let mut raw = Raw::upgrade(port(&server), "/");
+    let mut reading = raw.stream.try_clone().unwrap();
+    let drain = thread::spawn(move || std::io::copy(&mut reading, &mut std::io::sink()));
+    let pings = masked(0x89, b"now").repeat(1000);
+    let took = loop {
+        if raw.stream.write_all(&pings).is_err() {
+            break told.recv_timeout(PATIENCE).unwrap();
+        }
+        if let Ok(took) = told.try_recv() {
+            break took;
+        }
+    };
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    raw.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    let _ = drain.join();
+}
+
+/// A ping finished a fragmented message in the count of what may be under way.
+#[test]
+fn pings_between_empty_fragments_do_not_lift_their_limit() {
+    let server = start(|ws| ws.recv().map(drop));
+    let mut raw = Raw::upgrade(port(&server), "/");
+    let mut flood = masked(0x01, b"");
+    flood.extend(
+        [masked(0x00, b"").repeat(50), masked(0x89, b"")]
+            .concat()
+            .repeat(1000),
+    );
+    raw.send(&flood);
+    assert_eq!(raw.close_frame().0, 1008);
+}
+
+/// An error of the application was not told when its connection had ended by then.
+#[test]
+fn an_error_of_the_application_is_told_also_after_the_end() {
+    struct Errors(mpsc::SyncSender<String>);
+    impl Log for Errors {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.level() == Level::Error
+        }
+        fn log(&self, record: &Record<'_>) {
+            if self.enabled(record.metadata()) {
+                let _ = self.0.try_send(record.args().to_string());
+            }
+        }
+        fn flush(&self) {}
+    }
+    let (tell, told) = mpsc::sync_channel(1000);
+    log::set_boxed_logger(Box::new(Errors(tell))).expect("the only logger of these tests");
+    log::set_max_level(LevelFilter::Error);
+    let server = start(|ws| {
+        for message in ws {
+            message?;
+        }
+        Err(Error::other("the database is gone"))
+    });
+    let client = plainws::connect(&format!("ws://{}", server.local_addr())).unwrap();
+    client.close(CloseCode::NORMAL, "").unwrap();
+    let line = wait_until("the line", PATIENCE, || {
+        told.try_iter()
+            .find(|line| line.contains("the database is gone"))
+    });
+    assert!(
+        line.starts_with("ws-conn-") && line.contains("handler failed"),
+        "{line}"
+    );
+}
+
+/// Pings of one's own, more often than the ping timeout, started it anew each time.
+#[test]
+fn pings_of_ones_own_do_not_keep_a_dead_peer() {
+    let ours = Options {
+        ping: Some((ms(100), ms(300))),
+        ..Options::default()
+    };
+    let pair = Pair::with(Role::Server, ours, Options::default());
+    // Nobody receives at the other end, so nobody answers.
+    let start = Instant::now();
+    while pair.ours.ping().is_ok() {
+        assert!(start.elapsed() < PATIENCE, "still open");
+        thread::sleep(ms(20));
+    }
+    let lost = pair.ours.closed().lost.unwrap();
+    assert!(lost.contains("ping"), "{lost}");
+}
+
+/// Each of two handlers waited for the other's thread to end.
+#[test]
+fn two_handlers_may_shut_the_server_down() {
+    let (give, get) = mpsc::channel::<Handle>();
+    let get = std::sync::Mutex::new(get);
+    let (tell, told) = mpsc::channel();
+    let server = start(move |_| {
+        let handle = get.lock().unwrap().recv().unwrap();
+        tell.send(handle.shutdown(PATIENCE)).unwrap();
+        Ok(())
+    });
+    let clients: Vec<_> = (0..2).map(|_| Raw::upgrade(port(&server), "/")).collect();
+    let start = Instant::now();
+    give.send(server.handle()).unwrap();
+    give.send(server.handle()).unwrap();
+    // The clients do not answer, so they are cut; but nobody waits for the whole deadline.
+    for _ in 0..2 {
+        assert!(
+            told.recv_timeout(PATIENCE * 2).unwrap(),
+            "all others had ended"
+        );
+    }
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    drop(clients);
+}
+
+/// A call of the hub by its own closures waited for room that only the hub itself could make.
+#[test]
+fn a_hub_may_be_called_by_its_own_closures() {
+    const UPDATES: usize = 5000;
+    let hub = Hub::new(0_usize);
+    let inside = hub.clone();
+    hub.update(move |_, _| {
+        for _ in 0..UPDATES {
+            inside.update(|count, _| *count += 1);
+        }
+    });
+    let (tell, told) = mpsc::channel();
+    hub.update(move |count, _| tell.send(*count).unwrap());
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), UPDATES);
+}
+
+/// A frame that announces a length of a tebibyte ended the process.
+#[test]
+fn no_limit_makes_a_header_reserve_all_memory() {
+    let server = Server::builder(|ws| ws.recv().map(drop))
+        .max_size(usize::MAX)
+        .listen("127.0.0.1:0")
+        .start()
+        .unwrap();
+    let mut raw = Raw::upgrade(port(&server), "/");
+    let mut header = vec![0x82, 0xff];
+    header.extend_from_slice(&(1_u64 << 40).to_be_bytes());
+    header.extend_from_slice(&[0; 4]);
+    raw.send(&header);
+    assert_eq!(raw.close_frame().0, 1009);
+}
+
+/// A refusal without a length held the error up for the whole opening timeout.
+#[test]
+fn a_refusal_without_an_end_is_told_soon() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let refusing = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\nsorry");
+        stream
+    });
+    let start = Instant::now();
+    match plainws::connect(&format!("ws://{address}")) {
+        Err(Error::Refused(refused)) => {
+            assert_eq!((refused.status, refused.body.as_str()), (404, "sorry"));
+        }
+        other => panic!("{other:?} instead of 404"),
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+    drop(refusing.join());
+}
+
+/// Headers of a client that are too long panicked when they were read back.
+#[test]
+fn a_client_does_not_send_a_head_without_bounds() {
+    let error = plainws::Client::builder()
+        .header("X-Long", "é".repeat(40_000))
+        .connect("ws://127.0.0.1:9/")
+        .unwrap_err();
+    assert!(matches!(error, Error::Invalid(_)), "{error}");
+}

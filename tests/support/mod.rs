@@ -1,0 +1,11 @@
+//! What tests share: processes, real peers, raw sockets. Everything cleans up when dropped.
+
+// Each test module uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod browser;
+pub mod pair;
+pub mod process;
+pub mod python;
+pub mod raw;
+pub mod tools;

@@ -1,0 +1,223 @@
+//! Child processes whose output a test reads line by line, and which do not outlive the test.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::tools::{PATIENCE, kill, poll};
+
+/// How long output may last after its process ended: a grandchild can hold the pipe open.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A running program with its output; dropping it kills and reaps it. Threads may share it.
+///
+/// Nothing is ever written to its stdin, which ends with the test process, however that dies.
+pub struct Daemon {
+    child: Mutex<Child>,
+    group: bool,
+    stderr: Output,
+    stdout: Output,
+}
+
+impl Daemon {
+    /// Starts `command`; its stdin, stdout and stderr are replaced.
+    #[track_caller]
+    pub fn spawn(mut command: Command) -> Daemon {
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("cannot start {command:?}: {error}"),
+        };
+        Daemon {
+            stderr: Output::read("child-stderr", child.stderr.take().unwrap()),
+            stdout: Output::read("child-stdout", child.stdout.take().unwrap()),
+            child: Mutex::new(child),
+            group: false,
+        }
+    }
+
+    /// Starts `command` as the leader of a process group, which is killed as a whole on drop.
+    ///
+    /// For a program with children. Ctrl-C in the terminal does not reach such a group.
+    #[track_caller]
+    pub fn spawn_group(mut command: Command) -> Daemon {
+        command.process_group(0);
+        let mut daemon = Daemon::spawn(command);
+        daemon.group = true;
+        daemon
+    }
+
+    /// Returns the lines of stderr so far; all of them after [`wait_exit`](Daemon::wait_exit).
+    pub fn lines(&self) -> Vec<String> {
+        self.stderr.lines.lock().unwrap().clone()
+    }
+
+    /// Returns the lines of stdout so far; all of them after [`wait_exit`](Daemon::wait_exit).
+    pub fn stdout_lines(&self) -> Vec<String> {
+        self.stdout.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that contains `needle`, on stderr or stdout, and returns the first one. A
+    /// line from before the call counts.
+    ///
+    /// # Panics
+    ///
+    /// After [`PATIENCE`], or at once when the output has ended, with all lines and the exit status.
+    #[track_caller]
+    pub fn wait_line(&self, needle: &str) -> String {
+        let found = poll(PATIENCE, || {
+            // Asked before the search: the last line may arrive between the two.
+            let ended = self.ended().is_some();
+            let mut lines = self.lines().into_iter().chain(self.stdout_lines());
+            let line = lines.find(|line| line.contains(needle));
+            (line.is_some() || ended).then_some(line)
+        });
+        let Some(line) = found.flatten() else {
+            panic!("awaited a line with {needle:?}, but {}", self.report());
+        };
+        line
+    }
+
+    /// Returns the process id.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
+    /// Sends the signal `name`, for example `TERM`; panics when the process has ended.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        // Held over both steps: once another thread has reaped the process, its id may be reused.
+        let mut child = self.child.lock().unwrap();
+        let sent = matches!(child.try_wait(), Ok(None)) && kill(name, &child.id().to_string());
+        drop(child);
+        assert!(sent, "cannot send SIG{name}: {}", self.report());
+    }
+
+    /// Waits until the process ends, and returns its status.
+    ///
+    /// # Panics
+    ///
+    /// When it still runs after `within`, with all lines.
+    #[track_caller]
+    pub fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+        let Some(status) = poll(within, || self.status()) else {
+            panic!("awaited the exit for {within:?}, but {}", self.report());
+        };
+        poll(DRAIN, || self.ended());
+        status
+    }
+
+    /// Tells whether the process has not ended yet.
+    pub fn is_running(&self) -> bool {
+        self.status().is_none()
+    }
+
+    /// Describes the process and all its output, for the end of a sentence about a failure.
+    pub fn report(&self) -> String {
+        let mut text = match self.status() {
+            Some(status) => format!("the process ended ({status}) and wrote:"),
+            None => format!("process {} is running and wrote:", self.pid()),
+        };
+        for (name, lines) in [("stderr", self.lines()), ("stdout", self.stdout_lines())] {
+            text.extend(lines.iter().map(|line| format!("\n  {name} | {line}")));
+        }
+        text
+    }
+
+    fn status(&self) -> Option<ExitStatus> {
+        self.child.lock().unwrap().try_wait().unwrap()
+    }
+
+    fn ended(&self) -> Option<()> {
+        let ended = |output: &Output| output.reader.as_ref().is_none_or(JoinHandle::is_finished);
+        (ended(&self.stderr) && ended(&self.stdout)).then_some(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.group {
+            // Before the leader is reaped: until then nobody else can get its id.
+            kill("KILL", &format!("-{}", self.pid()));
+        }
+        let child = self.child.get_mut().unwrap();
+        // Fails only for a process that has ended, which is what is wanted.
+        let _ = child.kill();
+        let _ = child.wait();
+        // Joining first would hang on a pipe that a grandchild holds. No panic: the test's own
+        // failure is the better one to read.
+        if poll(DRAIN, || self.ended()).is_none() {
+            return eprintln!("something still holds the output: {}", self.report());
+        }
+        for output in [&mut self.stderr, &mut self.stdout] {
+            let _ = output.reader.take().map(JoinHandle::join);
+        }
+    }
+}
+
+/// One output stream: the lines so far, and the thread that adds to them until the stream ends.
+struct Output {
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    fn read(name: &str, stream: impl Read + Send + 'static) -> Output {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let work = move || {
+            // By bytes: `lines()` stops at what is not UTF-8, and the process would block.
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                sink.lock().unwrap().push(line);
+            }
+        };
+        let reader = thread::Builder::new().name(name.into()).spawn(work);
+        let reader = Some(reader.expect("a thread starts"));
+        Output { lines, reader }
+    }
+}
+
+/// Starts the daemon of this crate.
+#[track_caller]
+pub fn plainws(args: &[&str]) -> Daemon {
+    Daemon::spawn(plainws_command(args))
+}
+
+/// Returns the command of [`plainws`], for a test that adds variables or a directory.
+///
+/// Without the settings of whoever runs the tests, and without the sign that stderr is the journal,
+/// which changes the form of log lines.
+pub fn plainws_command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plainws"));
+    command.args(args).env_remove("JOURNAL_STREAM");
+    let names = env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_string_lossy().starts_with("PLAINWS_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Returns the port of the first URL in `line` that has one, such as `http://HOST:PORT` or
+/// `ws://HOST:PORT`; the host may be `[::1]`.
+#[track_caller]
+pub fn url_port(line: &str) -> u16 {
+    let port = line.split("://").skip(1).find_map(|rest| {
+        let host = match rest.starts_with('[') {
+            true => rest.find(']')? + 1,
+            false => rest.find(|c: char| !c.is_alphanumeric() && !".-_".contains(c))?,
+        };
+        let digits = rest[host..].strip_prefix(':')?;
+        let digits = digits.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    });
+    let Some(port) = port else {
+        panic!("awaited a URL with a port, and the line is {line:?}");
+    };
+    port
+}

@@ -1,0 +1,78 @@
+//! Python's `websockets` as a peer, from a virtual environment in `target/peers`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::process::Daemon;
+use super::tools::{PATIENCE, skipped};
+
+/// Returns the interpreter that has `websockets` 17; `None` when real peers are skipped.
+///
+/// # Panics
+///
+/// When it is missing, with the command that installs it.
+#[track_caller]
+pub fn python() -> Option<PathBuf> {
+    // Checked once, as an import takes a second on a busy machine.
+    static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    if skipped("Python websockets 17") {
+        return None;
+    }
+    match PYTHON.get_or_init(checked) {
+        Ok(python) => Some(python.clone()),
+        Err(missing) => panic!("{missing}"),
+    }
+}
+
+/// Runs `script` with `args` in `sys.argv[1:]` to its end, and returns its stdout without the final
+/// newline; `None` when real peers are skipped.
+///
+/// # Panics
+///
+/// When it exits with another status than 0 or not within [`PATIENCE`], with its output.
+#[track_caller]
+pub fn run(script: &str, args: &[&str]) -> Option<String> {
+    let mut child = spawn(script, args)?;
+    let status = child.wait_exit(PATIENCE);
+    assert!(status.success(), "a script failed: {}", child.report());
+    Some(child.stdout_lines().join("\n"))
+}
+
+/// Starts `script` with `args` in `sys.argv[1:]`, for a server or for a client that is to be there
+/// while the test goes on; `None` when real peers are skipped.
+#[track_caller]
+pub fn spawn(script: &str, args: &[&str]) -> Option<Daemon> {
+    Some(Daemon::spawn(command(&python()?, script, args)))
+}
+
+fn command(python: &Path, script: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(python);
+    // -I: neither PYTHON* variables nor modules in the current directory count. -u: a printed port
+    // arrives at once, not when a buffer is full.
+    command.args(["-I", "-u", "-c", script]).args(args);
+    command
+}
+
+fn checked() -> Result<PathBuf, String> {
+    let peers = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers");
+    let python = peers.join("bin/python");
+    let mut found = format!("{} is missing", python.display());
+    if python.exists() {
+        let script = "import websockets; print(websockets.__version__)";
+        let mut child = Daemon::spawn(command(&python, script, &[]));
+        child.wait_exit(PATIENCE);
+        if child.stdout_lines().concat().starts_with("17.") {
+            return Ok(python);
+        }
+        found = format!("in {} {}", python.display(), child.report());
+    }
+    // As one types it in the package's directory; with CARGO_TARGET_DIR it may lie elsewhere.
+    let short = peers.strip_prefix(env!("CARGO_MANIFEST_DIR"));
+    let peers = short.unwrap_or(&peers).display();
+    Err(format!(
+        "this test needs Python websockets 17, but {found}\nrun `python3 -m venv {peers} && \
+         {peers}/bin/pip install 'websockets>=17,<18'`, or set PLAINWS_SKIP_REAL_PEERS=1 to skip \
+         the tests with real peers"
+    ))
+}
