@@ -21,9 +21,9 @@ use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;
 use crate::escaped::Escaped;
 use crate::handshake::{self, Handler, Outcome, Rules};
-use crate::http::Response;
 use crate::listener::{Address, Listener};
 use crate::message::{CloseCode, CloseFrame};
+use crate::response::Response;
 use crate::roster::{Full, Roster};
 use crate::wire::{self, Wire};
 

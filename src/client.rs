@@ -19,8 +19,8 @@ use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;
 use crate::error::{Error, Refused, Result};
 use crate::escaped::Escaped;
-use crate::http::{self, Request};
 use crate::listener::Address;
+use crate::request::{self, Request};
 use crate::wire::Wire;
 
 /// Limits of what a server may answer to the handshake.
@@ -204,7 +204,7 @@ impl ClientBuilder {
     ) -> Result<(Answer, Vec<u8>)> {
         let mut bytes = Vec::with_capacity(1024);
         let end = loop {
-            if let Some(end) = http::head_end(&bytes) {
+            if let Some(end) = request::head_end(&bytes) {
                 break end;
             }
             if bytes.len() > MAX_HEAD {

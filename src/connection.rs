@@ -12,11 +12,11 @@ use crate::caretaker::Caretaker;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
-use crate::http::Request;
 use crate::inbox::{Inbox, Look};
 use crate::listener::Address;
 use crate::message::{CloseCode, CloseFrame, Message};
 use crate::outbox::Outbox;
+use crate::request::Request;
 use crate::wire::Wire;
 
 /// After the last word, what a peer still sends is read and thrown away up to these bounds, so

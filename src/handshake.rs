@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::deadline::Deadline;
-use crate::http::{self, MAX_HEAD, Request, Response};
+use crate::request::{self, MAX_HEAD, Request};
+use crate::response::Response;
 use crate::wire::Wire;
 
 pub(crate) type Handler = Arc<dyn Fn(&Connection) -> crate::Result<()> + Send + Sync>;
@@ -156,11 +157,11 @@ fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), F
     let mut bytes = Vec::with_capacity(1024);
     let mut begun = false;
     loop {
-        if let Some(end) = http::head_end(&bytes) {
+        if let Some(end) = request::head_end(&bytes) {
             let rest = bytes.split_off(end);
             return Ok((Request::parse(&bytes)?, rest));
         }
-        http::check_incomplete(&bytes)?;
+        request::check_incomplete(&bytes)?;
         if !wire.wait_readable(deadline).unwrap_or(true) {
             return Err(match bytes.len() {
                 0 => Failure::Silent("no request in time".to_owned()),

@@ -102,20 +102,22 @@ mod deadline;
 mod error;
 mod escaped;
 mod frame;
-mod http;
 mod keepalive;
 mod message;
 mod progress;
+mod request;
+mod response;
 mod wire;
 
 pub use client::{Client, ClientBuilder, connect};
 pub use connection::{Connection, Messages};
 pub use error::{Closed, Error, Refused, Result};
 pub use handshake::Answer;
-pub use http::{Request, Response};
 pub use hub::{Clients, Hub, Registration};
 pub use listener::{Address, Listener};
 pub use message::{CloseCode, CloseFrame, Message};
+pub use request::Request;
+pub use response::Response;
 pub use server::{Builder, Endpoint, Handle, Server, serve};
 
 /// The README's code compiles and runs with the tests.

@@ -17,8 +17,8 @@ use crate::config::{Config, connection_options};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::handshake::{Answer, Handler, Route, Rules};
-use crate::http::Request;
 use crate::listener::{Address, Listener};
+use crate::request::Request;
 use crate::roster::Roster;
 
 /// A thousand live pages on a small host.

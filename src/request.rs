@@ -1,13 +1,13 @@
-//! HTTP/1.1 as far as pages and upgrades need it: `Request` in, `Response` out.
+//! `Request`: the head that opens a connection, HTTP/1.1 as far as pages and upgrades need it.
 //!
 //! Strict where laxness would let a proxy and us disagree (RFC 9112): CRLF line ends, one Host, no
-//! bodies. Every answer ends the connection. Reads and writes nothing itself.
+//! bodies. Reads nothing itself.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::SystemTime;
 
 use crate::escaped::Escaped;
+use crate::response::Response;
 
 /// Limits of a request head, in bytes; browsers' cookies fit.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
@@ -367,138 +367,12 @@ fn too_large() -> Response {
     Response::text(431, text)
 }
 
-/// An HTTP answer: a page, or the refusal of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Response {
-    status: u16,
-    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    body: Cow<'static, [u8]>,
-}
-
-impl Response {
-    /// An answer with a body of this type. Names and values of headers must not contain line
-    /// ends; the answer is sent without headers that do.
-    pub fn new(
-        status: u16,
-        content_type: &'static str,
-        body: impl Into<Cow<'static, [u8]>>,
-    ) -> Self {
-        Response {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
-        }
-        .header("Content-Type", content_type)
-    }
-
-    /// A page: status 200, `text/html`.
-    pub fn html(page: impl Into<Cow<'static, str>>) -> Response {
-        let body = match page.into() {
-            Cow::Borrowed(page) => Cow::Borrowed(page.as_bytes()),
-            Cow::Owned(page) => Cow::Owned(page.into_bytes()),
-        };
-        Response::new(200, "text/html; charset=utf-8", body)
-    }
-
-    /// Plain text: a sentence that says why, ended by a line feed.
-    pub fn text(status: u16, sentence: impl Into<String>) -> Response {
-        let mut body = sentence.into();
-        body.push('\n');
-        Response::new(status, "text/plain; charset=utf-8", body.into_bytes())
-    }
-
-    /// Adds a header.
-    pub fn header(
-        mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<Cow<'static, str>>,
-    ) -> Response {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// The status code.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The body.
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The answer as bytes; without its body for HEAD. Every answer forbids what it does not need
-    /// and ends the connection.
-    pub(crate) fn encode(&self, head_only: bool) -> Vec<u8> {
-        let mut out = format!(
-            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Length: {}\r\nConnection: close\r\n",
-            self.status,
-            reason(self.status),
-            httpdate::fmt_http_date(SystemTime::now()),
-            self.body.len(),
-        )
-        .into_bytes();
-        let defaults = [
-            ("Cache-Control", "no-cache"),
-            (
-                "Content-Security-Policy",
-                "default-src 'none'; frame-ancestors 'none'",
-            ),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-        ];
-        let given = |name: &str| {
-            self.headers
-                .iter()
-                .any(|(n, _)| n.eq_ignore_ascii_case(name))
-        };
-        let defaults = defaults.into_iter().filter(|(name, _)| !given(name));
-        let headers = self.headers.iter().map(|(name, value)| (&**name, &**value));
-        for (name, value) in defaults.chain(headers) {
-            if !name.contains(['\r', '\n', ':']) && !value.contains(['\r', '\n']) {
-                out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-        if !head_only {
-            out.extend_from_slice(&self.body);
-        }
-        out
-    }
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        414 => "URI Too Long",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(head: &str) -> Result<Request, u16> {
-        Request::parse(head.as_bytes()).map_err(|response| response.status)
+        Request::parse(head.as_bytes()).map_err(|response| response.status())
     }
 
     fn get(lines: &str) -> Result<Request, u16> {
@@ -609,20 +483,5 @@ mod tests {
         assert_eq!(parse(&head).expect("within the limits").path(), target);
         assert!(parse("GET http://h/p HTTP/1.1\r\nHost: h\r\n\r\n").is_ok());
         assert!(parse("GET / HTTP/1.0\r\n\r\n").is_ok());
-    }
-
-    #[test]
-    fn an_answer_is_complete_and_cannot_be_split() {
-        let response = Response::text(404, "nothing here").header("X-Evil", "a\r\nSet-Cookie: b");
-        let text = String::from_utf8(response.encode(false)).expect("text");
-        assert!(text.starts_with("HTTP/1.1 404 Not Found\r\n"), "{text}");
-        assert!(text.contains("\r\nContent-Length: 13\r\n"), "{text}");
-        assert!(text.ends_with("\r\n\r\nnothing here\n"), "{text}");
-        assert!(!text.contains("Set-Cookie"), "{text}");
-        let head = String::from_utf8(response.encode(true)).expect("text");
-        assert!(
-            head.ends_with("\r\n\r\n") && head.contains("Content-Length: 13"),
-            "{head}"
-        );
     }
 }
