@@ -9,7 +9,6 @@ use crate::message::{CloseCode, CloseFrame};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What went wrong. Small (two words), so that it costs nothing where nothing goes wrong.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The connection is closed, or was closed by this very call.
@@ -69,6 +68,13 @@ impl fmt::Display for Error {
             Error::Io(tried) => write!(f, "{}: {}", tried.0, tried.1),
             Error::Other(error) => error.fmt(f),
         }
+    }
+}
+
+/// As `Display`: it is what people read when `main` returns the error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

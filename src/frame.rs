@@ -166,15 +166,15 @@ pub(crate) struct Shown<'a>(pub(crate) OpCode, pub(crate) &'a [u8]);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shown(opcode, payload) = *self;
-        write!(f, "{opcode} ")?;
+        write!(f, "{opcode}")?;
         match std::str::from_utf8(payload) {
-            Ok(text) if opcode != BINARY => write!(f, "\"{}\"", Escaped(text))?,
+            Ok(text) if opcode != BINARY => write!(f, " \"{}\"", Escaped(text))?,
             _ => {
                 for byte in payload.iter().take(24) {
-                    write!(f, "{byte:02x} ")?;
+                    write!(f, " {byte:02x}")?;
                 }
                 if payload.len() > 24 {
-                    f.write_str("... ")?;
+                    f.write_str(" ...")?;
                 }
             }
         }
@@ -232,6 +232,6 @@ mod tests {
     #[test]
     fn a_frame_is_shown_on_one_short_line() {
         assert_eq!(Shown(TEXT, b"a\nb").to_string(), r#"TEXT "a\nb" [3 bytes]"#);
-        assert_eq!(Shown(BINARY, b"ab").to_string(), "BINARY 61 62  [2 bytes]");
+        assert_eq!(Shown(BINARY, b"ab").to_string(), "BINARY 61 62 [2 bytes]");
     }
 }

@@ -174,6 +174,8 @@ impl Roster {
         for client in state.clients.values() {
             match &client.connection {
                 Some(connection) => open.push(connection.clone()),
+                // About to open: `opened` finds that the server stops.
+                None if client.seated => {}
                 // In its handshake: it finds the end of the stream, and that the server stops.
                 None => client.wire.shutdown_read(),
             }

@@ -599,7 +599,6 @@ fn wrong_usage_is_a_sentence_and_exit_code_2() {
         ),
         (&["serve", "--origin=*"], "SCHEME://HOST"),
         (&["serve", "--log-level=loud"], "loud"),
-        (&["serve", "-v", "--log-level=info"], "cannot be used with"),
         (&["serve", "--no-such-option"], "--no-such-option"),
         (&["serve", "counter"], "counter"),
     ];
@@ -1113,4 +1112,15 @@ fn a_line_has_a_timestamp_elsewhere_also_below_the_journal() {
             assert!((-1..60).contains(&age), "{age} s old: {line}");
         }
     }
+}
+
+/// A level in an environment file must not keep anybody from looking closer.
+#[test]
+fn v_goes_before_a_level_in_the_environment() {
+    let mut command = plainws_command(&["serve", "-v", "--listen", "counter=127.0.0.1:0"]);
+    command.env("PLAINWS_LOG_LEVEL", "error");
+    let daemon = Daemon::spawn(command);
+    let port = url_port(&daemon.wait_line("counter at"));
+    drop(Raw::upgrade(port, "/"));
+    daemon.wait_line("closed 1006");
 }

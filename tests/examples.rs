@@ -62,7 +62,7 @@ fn start(name: &str) -> (Daemon, u16) {
         let report = daemon.report();
         match ready {
             Some(true) => return (daemon, port),
-            Some(false) if report.contains("AddrInUse") => {}
+            Some(false) if report.contains("in use") => {}
             Some(false) => panic!("the example {name} ended: {report}"),
             None => panic!("the example {name} takes no client within {PATIENCE:?}: {report}"),
         }

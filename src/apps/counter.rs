@@ -36,7 +36,9 @@ fn serve(ws: &Connection, hub: &Hub<i64>) -> Result<()> {
             }
             Err(why) => {
                 complaints.log(&why, &message);
-                ws.send(error(&why))?;
+                // Through the hub, too, so that it comes in order with what all get.
+                let id = ws.id();
+                hub.update(move |_, clients| clients.send_to(id, error(&why)));
             }
         }
     }

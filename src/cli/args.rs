@@ -83,13 +83,8 @@ pub(crate) struct Serve {
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Log exactly from this level on: off, error, warn, info, debug, trace
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        env = "PLAINWS_LOG_LEVEL",
-        conflicts_with = "verbose"
-    )]
+    /// Log exactly from this level on: off, error, warn, info, debug, trace; -v goes before it
+    #[arg(long, value_name = "LEVEL", env = "PLAINWS_LOG_LEVEL")]
     pub(crate) log_level: Option<LevelFilter>,
 }
 

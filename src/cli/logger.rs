@@ -18,10 +18,10 @@ struct Levels {
 }
 
 /// Starts logging: warnings and the daemon's own lines; with `verbose` 1 connections and failed
-/// handshakes, with 2 frames, too; or exactly what `level` says.
+/// handshakes, with 2 frames, too; or else exactly what `level` says.
 pub(crate) fn start(verbose: u8, level: Option<LevelFilter>) {
     let levels = match (level, verbose) {
-        (Some(level), _) => Levels {
+        (Some(level), 0) => Levels {
             own: level,
             library: level,
         },
@@ -29,11 +29,11 @@ pub(crate) fn start(verbose: u8, level: Option<LevelFilter>) {
             own: LevelFilter::Info,
             library: LevelFilter::Warn,
         },
-        (None, 1) => Levels {
+        (_, 1) => Levels {
             own: LevelFilter::Info,
             library: LevelFilter::Info,
         },
-        (None, _) => Levels {
+        (_, _) => Levels {
             own: LevelFilter::Debug,
             library: LevelFilter::Debug,
         },
