@@ -308,7 +308,7 @@ impl Inner {
         let (mut inbox, received) = self.receive_in_turn(inbox, deadline);
         inbox.receivers -= 1;
         if inbox.receivers > 0 {
-            // There may be more in the buffer, and somebody must poll.
+            // There may be more in the buffer, and somebody must wait for the wire.
             self.turn.notify_one();
         }
         drop(inbox);
@@ -318,14 +318,14 @@ impl Inner {
         received
     }
 
-    /// One of several receivers polls the wire, without the lock, while the others wait for the
-    /// turn: a message that one of them took into the buffer must not find all of them polling.
+    /// One of several receivers waits for the wire, without the lock, while the others wait for
+    /// their turn: they must not all sleep while a message is in the buffer already.
     fn receive_in_turn<'a>(
         &'a self,
         mut inbox: MutexGuard<'a, Inbox>,
         deadline: Deadline,
     ) -> (MutexGuard<'a, Inbox>, Result<Option<Message>>) {
-        let mut waited = false;
+        let mut looked = false;
         loop {
             let whole_until = match inbox.look(&self.wire, &self.outbox) {
                 Look::Message(message) => return (inbox, Ok(Some(message))),
@@ -334,36 +334,39 @@ impl Inner {
                     return (inbox, Err(Error::Closed(closed)));
                 }
                 Look::Empty(whole_until) => whole_until,
-                Look::Again if waited && deadline.has_passed() => return (inbox, Ok(None)),
+                Look::Again if looked && deadline.has_passed() => return (inbox, Ok(None)),
                 Look::Again => {
-                    waited = true;
+                    looked = true;
                     drop(inbox);
                     inbox = self.inbox();
                     continue;
                 }
             };
-            if waited && deadline.has_passed() {
+            if looked && deadline.has_passed() {
                 return (inbox, Ok(None));
             }
-            waited = true;
-            if inbox.polling {
+            looked = true;
+            if inbox.waiting {
                 inbox = self.wait_turn(inbox, deadline);
                 continue;
             }
-            inbox.polling = true;
+            inbox.waiting = true;
+            let mut buffer = inbox.lend();
             drop(inbox);
             self.outbox.flush();
-            let readable = self.wire.wait_readable(deadline.or(whole_until));
+            let until = deadline.or(whole_until);
+            let waited = self.wire.recv_waiting(&mut buffer, until);
             inbox = self.inbox();
-            inbox.polling = false;
-            match readable {
-                Ok(true) => inbox.wet(),
-                Ok(false) if deadline.has_passed() => {}
-                Ok(false) => inbox.overdue(&self.outbox),
-                Err(error) => {
-                    let error = Error::io("cannot wait for messages", error);
-                    return (inbox, Err(error));
+            inbox.waiting = false;
+            match waited {
+                Ok(true) => inbox.bring(buffer),
+                Ok(false) => {
+                    inbox.put_back(buffer);
+                    if !deadline.has_passed() {
+                        inbox.overdue(&self.outbox);
+                    }
                 }
+                Err(error) => inbox.broken(error),
             }
         }
     }

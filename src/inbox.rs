@@ -2,7 +2,7 @@
 //! them, its replies (pongs, the answer to a close frame) go to the outbox.
 //!
 //! Runs in whichever thread receives, under the inbox's own lock, and never waits: when the wire
-//! is dry it says so, and the caller polls without the lock. It gives the lock up after a bounded
+//! is dry it says so, and the caller waits without the lock. It gives the lock up after a bounded
 //! number of bytes, whatever the peer sends.
 
 use std::collections::VecDeque;
@@ -38,8 +38,13 @@ const MAX_EARLY: usize = 64;
 pub(crate) struct Inbox {
     context: WebSocketContext,
     max_size: usize,
+    /// What a receiver that waited has brought, and how much of it tungstenite has taken.
+    fresh: Vec<u8>,
+    taken: usize,
+    /// The receiver found the end of the stream, or that the wire is broken.
+    end: Option<io::Result<()>>,
     /// A plain socket that gave less than was asked for is empty: saves the call that would only
-    /// answer EAGAIN. Cleared when poll says that there is more.
+    /// answer EAGAIN.
     dry: bool,
     progress: Progress,
     over: bool,
@@ -52,9 +57,9 @@ pub(crate) struct Inbox {
     unlooked: Unlooked,
     /// A ping has been answered; the pong waits in the outbox.
     ponged: bool,
-    /// Threads in a receiving call. One of them polls, the others wait for their turn.
+    /// Threads in a receiving call. One of them waits for the wire, the others for their turn.
     pub(crate) receivers: usize,
-    pub(crate) polling: bool,
+    pub(crate) waiting: bool,
 }
 
 /// How long a connection has only sent.
@@ -91,6 +96,9 @@ impl Inbox {
         Inbox {
             context: WebSocketContext::from_partially_read(rest, role, Some(config)),
             max_size,
+            fresh: Vec::new(),
+            taken: 0,
+            end: None,
             dry: true,
             progress,
             over: false,
@@ -100,13 +108,39 @@ impl Inbox {
             unlooked: Unlooked::No,
             ponged: false,
             receivers: 0,
-            polling: false,
+            waiting: false,
         }
     }
 
-    /// poll says that the wire has something.
-    pub(crate) fn wet(&mut self) {
-        self.dry = false;
+    /// A buffer for who waits for bytes, without the lock. The last look has used up what was in
+    /// it, or it would have found a message.
+    pub(crate) fn lend(&mut self) -> Vec<u8> {
+        debug_assert_eq!(self.taken, self.fresh.len());
+        self.taken = 0;
+        let mut buffer = std::mem::take(&mut self.fresh);
+        buffer.clear();
+        buffer.reserve(READ_BUFFER);
+        buffer
+    }
+
+    /// Takes the buffer back, with what has come.
+    pub(crate) fn bring(&mut self, buffer: Vec<u8>) {
+        if buffer.is_empty() {
+            self.end = Some(Ok(()));
+        }
+        self.dry = buffer.len() < READ_BUFFER;
+        self.put_back(buffer);
+    }
+
+    /// Takes the buffer back; nothing has come.
+    pub(crate) fn put_back(&mut self, buffer: Vec<u8>) {
+        self.fresh = buffer;
+        self.taken = 0;
+    }
+
+    /// The wire is broken, as who waited has found.
+    pub(crate) fn broken(&mut self, error: io::Error) {
+        self.end = Some(Err(error));
     }
 
     pub(crate) fn messages(&self) -> u64 {
@@ -146,7 +180,7 @@ impl Inbox {
             Unlooked::Since(since) if since.elapsed() < ATTEND_EVERY => {}
             Unlooked::Since(_) => {
                 self.unlooked = Unlooked::Once;
-                self.wet();
+                self.dry = false;
                 while self.early.len() < MAX_EARLY && self.early_bytes < self.max_size {
                     let Look::Message(message) = self.look_behind(wire, outbox) else {
                         break;
@@ -164,6 +198,9 @@ impl Inbox {
             let mut tap = Tap {
                 wire,
                 outbox,
+                fresh: &self.fresh[self.taken..],
+                taken: &mut self.taken,
+                end: &mut self.end,
                 dry: &mut self.dry,
                 share: &mut share,
                 progress: &mut self.progress,
@@ -227,12 +264,14 @@ impl Inbox {
             }
             tungstenite::Message::Close(frame) => {
                 outbox.received_close(CloseFrame::from_tungstenite(frame.as_ref()));
-                let (mut dry, mut share) = (true, 0);
                 let mut tap = Tap {
                     wire,
                     outbox,
-                    dry: &mut dry,
-                    share: &mut share,
+                    fresh: &[],
+                    taken: &mut 0,
+                    end: &mut None,
+                    dry: &mut true,
+                    share: &mut 0,
                     progress: &mut self.progress,
                 };
                 // Hands the answer to the outbox; that the connection is closed we know.
@@ -285,11 +324,14 @@ impl Inbox {
     }
 }
 
-/// What tungstenite takes for its stream: reads come from the wire as long as the share lasts,
-/// writes are whole control frames and go to the outbox.
+/// What tungstenite takes for its stream: reads come from what was brought, then from the wire, as
+/// long as the share lasts; writes are whole control frames and go to the outbox.
 struct Tap<'a> {
     wire: &'a Wire,
     outbox: &'a Arc<Outbox>,
+    fresh: &'a [u8],
+    taken: &'a mut usize,
+    end: &'a mut Option<io::Result<()>>,
     dry: &'a mut bool,
     share: &'a mut usize,
     progress: &'a mut Progress,
@@ -297,7 +339,23 @@ struct Tap<'a> {
 
 impl Read for Tap<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if *self.dry || *self.share == 0 {
+        if *self.share == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if !self.fresh.is_empty() {
+            let n = buffer.len().min(self.fresh.len());
+            let (now, later) = self.fresh.split_at(n);
+            buffer[..n].copy_from_slice(now);
+            self.fresh = later;
+            *self.taken += n;
+            *self.share = self.share.saturating_sub(n);
+            self.progress.feed(now);
+            return Ok(n);
+        }
+        if let Some(end) = self.end.take() {
+            return end.map(|()| 0);
+        }
+        if *self.dry {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = self.wire.recv(buffer);

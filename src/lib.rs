@@ -34,7 +34,7 @@
 //!  listener ─► accept   handshake: request head, checks            ┌──► handler(&Connection)
 //!               │         │ page, refusal, or upgrade              │      │ ws.recv()  ws.send()
 //!               ▼         ▼                                        │      │ hub.register(), update()
-//!             roster    connection: poll (no lock), then           │      ▼
+//!             roster    connection: wait (no lock), then           │      ▼
 //!             (places,  inbox: read, tungstenite makes messages ───┘    hub: the broadcast thread owns
 //!              joining)   │ pongs, the answer to a close                the state, encodes once, gives
 //!                         ▼                                             each client the whole batch
@@ -58,7 +58,7 @@
 //! # What holds
 //!
 //! - Every byte to a peer goes through its outbox, under one short lock. No lock is held while
-//!   waiting: waiting is `poll`, outside.
+//!   waiting, which is `poll`, or `recv` of the one thread whose turn it is to receive.
 //! - The broadcast thread waits for nobody. A slow client gets the newest value of a state; of a
 //!   stream of messages it gets all, or is closed with 1013.
 //! - A client costs a thread, a read buffer of 4 KiB, at most three times

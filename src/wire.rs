@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
@@ -61,6 +62,28 @@ impl Wire {
         let n = retry(|| rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT))?.0;
         self.received.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
+    }
+
+    /// Waits for bytes and appends them to the buffer, which has room; none at the end of the
+    /// stream. False when the deadline came first. Without a deadline a single call waits and
+    /// takes: `poll` before it would cost a tenth of an echo.
+    pub(crate) fn recv_waiting(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> io::Result<bool> {
+        loop {
+            let flags = match deadline {
+                Deadline::NEVER => RecvFlags::empty(),
+                deadline if !self.wait_readable(deadline)? => return Ok(false),
+                _ => RecvFlags::DONTWAIT,
+            };
+            match retry(|| rustix::net::recv(self, spare_capacity(bytes), flags)) {
+                Ok((n, _)) => {
+                    self.received.fetch_add(n as u64, Ordering::Relaxed);
+                    return Ok(true);
+                }
+                // Another thread or the system was faster.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Hands over what the socket takes at once; `WouldBlock` if it takes nothing.

@@ -12,7 +12,7 @@ use crate::http::blemish;
 use crate::support::process::Daemon;
 use crate::support::raw::{Raw, close, exchange, get, header, masked, serve, text};
 use crate::support::raw::{unread, upgrade_request};
-use crate::support::tools::{PATIENCE, wait_until};
+use crate::support::tools::{PATIENCE, poll, wait_until};
 
 const PLUS: &str = r#"{"action":"plus"}"#;
 /// What a busy machine may take for what should happen at once.
@@ -149,21 +149,18 @@ fn a_message_that_drips_disturbs_nobody() {
 
 #[test]
 fn half_open_handshakes_do_not_keep_others_out() {
-    let limit = Duration::from_secs(3);
-    let (daemon, port) = serve("counter", &["--open-timeout", "3s"]);
+    let (daemon, port) = serve("counter", &["--open-timeout", "60s"]);
     let (mut early, _) = join(port);
-    let start = Instant::now();
-    let mut half_open: Vec<_> = (0..200)
+    let upgrade = upgrade_request("/counter", "");
+    let half_open: Vec<_> = (0..200)
         .map(|i| {
             let mut raw = Raw::connect(port);
-            match i % 3 {
-                0 => {}
-                1 => raw.send(b"GET /counter HT"),
-                _ => raw.send(&upgrade_request("/counter", "").as_bytes()[..150]),
-            }
+            let head = ["", "GET /counter HT", &upgrade[..150]][i % 3];
+            raw.send(head.as_bytes());
             raw
         })
         .collect();
+    let start = Instant::now();
     let (mut late, value) = join(port);
     assert_eq!(value, 0);
     for value in 1..=20 {
@@ -171,12 +168,10 @@ fn half_open_handshakes_do_not_keep_others_out() {
         assert_eq!(next_state(&mut late), value);
         assert_eq!(next_state(&mut early), value);
     }
-    // Otherwise they came too late to be in the way of anybody.
-    let in_time = start.elapsed() < limit;
-    assert!(!in_time || daemon.clients() == 202, "all are there at once");
-    for raw in &mut half_open {
-        assert!(raw.ends_within(limit + SLACK), "half open beyond the limit");
-    }
+    let took = start.elapsed();
+    assert!(took < SLACK, "a newcomer and 20 updates took {took:?}");
+    wait_clients(&daemon, 202);
+    drop(half_open);
     wait_clients(&daemon, 2);
 }
 
@@ -669,13 +664,17 @@ fn threads_and_descriptors_are_given_back() {
     let folder = folder.path().to_str().expect("a path");
     let args = ["--html-dir", folder, "--close-timeout", "1s"];
     let (daemon, port) = serve("counter", &args);
+    let settled = || {
+        // Clients come to their threads one after the other: then all before have theirs.
+        assert_eq!(exchange(port, get("/healthz", "")).status, 200);
+        wait_clients(&daemon, 0);
+        (daemon.threads(), daemon.descriptors())
+    };
     // Everything once, for what is made once and stays.
     for visit in VISITS {
         visit(port);
     }
-    wait_clients(&daemon, 0);
-    let counts = || (daemon.threads().len(), daemon.descriptors());
-    let before = counts();
+    let before = settled();
     thread::scope(|scope| {
         for first in 0..10 {
             scope.spawn(move || {
@@ -685,13 +684,15 @@ fn threads_and_descriptors_are_given_back() {
             });
         }
     });
-    wait_clients(&daemon, 0);
-    let mut after = counts();
+    let mut after = settled();
     let back = || {
-        after = counts();
-        (after == before).then_some(())
+        after = settled();
+        // Before, the hub may just have been letting go of the last one's socket.
+        (after.0 == before.0 && after.1 <= before.1).then_some(())
     };
-    wait_until("threads and descriptors as before", PATIENCE, back);
+    if poll(PATIENCE, back).is_none() {
+        panic!("threads and descriptors before: {before:?}, and in the end: {after:?}");
+    }
     let mut late = Raw::upgrade(port, "/counter");
     let users = late.message().text();
     assert_eq!(users, r#"{"type":"users","count":1}"#);

@@ -1,6 +1,7 @@
 //! A client on a plain socket: sends any bytes, reads HTTP answers and frames by hand. It checks
 //! nothing by itself, so that it can be as wrong as a test wants.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -377,10 +378,15 @@ impl Daemon {
 
     /// How many threads serve a client.
     pub fn clients(&self) -> usize {
-        self.threads()
+        let names = self.threads();
+        let named = names.iter().filter(|name| name.starts_with("ws-conn-"));
+        // One that has not run yet still has the name of the thread that made it.
+        let makers: Vec<_> = names
             .iter()
-            .filter(|name| name.starts_with("ws-conn-"))
-            .count()
+            .filter(|n| n.starts_with("ws-accept-"))
+            .collect();
+        let listeners: BTreeSet<_> = makers.iter().collect();
+        named.count() + makers.len() - listeners.len()
     }
 
     /// How many files are open.
