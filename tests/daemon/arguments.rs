@@ -1,0 +1,306 @@
+//! Arguments and variables.
+
+use super::*;
+
+/// What is told of one option, in the README's table or by `serve --help`.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    value: String,
+    variable: String,
+    default: String,
+}
+
+/// The texts between backticks.
+fn code(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// The rows of the README's table, by flag, and the cells of the defaults as they are.
+fn readme() -> BTreeMap<String, (Told, String)> {
+    let rows = include_str!("../../README.md").lines();
+    let rows = rows.filter(|line| line.starts_with("| `-")).map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (flag, value) = code(cells[1])[0]
+            .split_once(' ')
+            .unwrap_or((code(cells[1])[0], ""));
+        // Several of one option stand there as several; a default in words is for people.
+        let default = code(cells[3]).join(",");
+        let told = Told {
+            value: value.to_owned(),
+            variable: code(cells[2]).concat(),
+            default,
+        };
+        (flag.to_owned(), (told, cells[3].replace('`', "")))
+    });
+    rows.collect()
+}
+
+/// The options of `serve --help`, by flag, and their texts.
+fn help() -> BTreeMap<String, (Told, String)> {
+    let mut plainws = plainws(&["serve", "--help"]);
+    assert!(
+        plainws.wait_exit(PATIENCE).success(),
+        "{}",
+        plainws.report()
+    );
+    let help = plainws.stdout_lines().join("\n");
+    let (_, options) = help.split_once("Options:\n").expect("a list of options");
+    // A long text may go on on the next line.
+    let mut entries: Vec<String> = Vec::new();
+    for line in options.lines().map(str::trim) {
+        match entries.last_mut() {
+            Some(last) if !line.starts_with('-') => *last += &format!(" {line}"),
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    let bracket = |entry: &str, name: &str| {
+        let (_, rest) = entry.split_once(&format!("[{name}: "))?;
+        Some(rest.split_once(']')?.0.to_owned())
+    };
+    let parsed = entries.into_iter().map(|entry| {
+        let flag = entry.split([' ', ',']).next().unwrap().to_owned();
+        let value = entry.split(" <").nth(1).filter(|_| !flag.starts_with("-v"));
+        let value = value.and_then(|v| v.split_once('>')).map_or("", |(v, _)| v);
+        let variable = bracket(&entry, "env").unwrap_or_default();
+        let told = Told {
+            value: value.to_owned(),
+            variable: variable.trim_end_matches('=').to_owned(),
+            default: bracket(&entry, "default").unwrap_or_default(),
+        };
+        (flag, (told, entry))
+    });
+    parsed.filter(|(flag, _)| flag != "-h").collect()
+}
+
+#[test]
+fn the_readme_and_the_help_tell_the_same_options() {
+    let (readme, help) = (readme(), help());
+    let flags = |of: &BTreeMap<String, _>| of.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(flags(&readme), flags(&help));
+    assert!(readme.len() > 10, "the table was found: {readme:#?}");
+    for (flag, (told, entry)) in &help {
+        let (row, cell) = &readme[flag];
+        assert_eq!(row.value, told.value, "the value of {flag}");
+        assert_eq!(row.variable, told.variable, "the variable of {flag}");
+        if !told.default.is_empty() {
+            assert_eq!(row.default, told.default, "the default of {flag}");
+            continue;
+        }
+        // In words: each of them stands in the help's text.
+        for word in cell.split([',', ' ']).filter(|word| !word.is_empty()) {
+            let found = ["same"].contains(&word) || entry.to_lowercase().contains(word);
+            assert!(
+                found,
+                "the README's default {cell:?} of {flag} is not in {entry:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn each_limit_has_a_variable_of_its_name_and_a_default_in_the_help() {
+    let help = help();
+    for flag in [
+        "max-connections",
+        "max-size",
+        "open-timeout",
+        "ping-interval",
+        "ping-timeout",
+        "close-timeout",
+        "backlog",
+    ] {
+        let (told, entry) = &help[&format!("--{flag}")];
+        let variable = format!("PLAINWS_{}", flag.to_uppercase().replace('-', "_"));
+        assert_eq!(told.variable, variable);
+        assert!(!told.default.is_empty(), "{entry}");
+    }
+}
+
+#[test]
+fn the_default_listeners_are_the_tutorials() {
+    let help = help();
+    let default = "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789";
+    assert_eq!(help["--listen"].0.default, default);
+}
+
+#[test]
+fn each_variable_of_the_readme_is_read() {
+    // A value that nothing can mean is refused, by its name; every name could be a host's.
+    for (flag, (told, _)) in readme() {
+        if told.variable.is_empty() || flag == "--host" {
+            continue;
+        }
+        let mut command = plainws_command(&["serve"]);
+        command.env("PLAINWS_LISTEN", "127.0.0.1:0");
+        command.env(&told.variable, "/no?such thing");
+        let (code, lines) = end_of(command);
+        let lines = lines.join("\n");
+        assert!(
+            code == 2 || (flag == "--html-dir" && code == 1),
+            "{flag}: {lines}"
+        );
+        assert!(lines.contains("/no?such thing"), "{flag}: {lines}");
+    }
+}
+
+#[test]
+fn variables_do_what_the_flags_do() {
+    let mut command = plainws_command(&["serve"]);
+    command.envs([
+        ("PLAINWS_LISTEN", "counter=127.0.0.1:0,hello=127.0.0.1:0"),
+        ("PLAINWS_MAX_CONNECTIONS", "1"),
+        ("PLAINWS_MAX_SIZE", "20"),
+        ("PLAINWS_HOST", "127.0.0.1,app.example"),
+        ("PLAINWS_ORIGIN", "none,https://app.example"),
+        ("PLAINWS_OPEN_TIMEOUT", "300ms"),
+        ("PLAINWS_PING_INTERVAL", "50ms"),
+        ("PLAINWS_LOG_LEVEL", "debug"),
+    ]);
+    let daemon = Daemon::spawn(command);
+    let counter = url_port(&daemon.wait_line("counter at "));
+    let hello = url_port(&daemon.wait_line("hello at "));
+
+    let host = |name: &str| format!("GET /healthz HTTP/1.1\r\nHost: {name}\r\n\r\n");
+    assert_eq!(exchange(counter, host("app.example")).status, 200);
+    assert_eq!(exchange(counter, host("localhost")).status, 403);
+
+    // Half a request, and then nothing.
+    assert_eq!(exchange(hello, "GET / HTTP/1.1\r\n").status, 408);
+
+    let mut only = Raw::connect(counter);
+    let request = upgrade_request("/", "Origin: https://app.example\r\n");
+    only.send(request.replace("localhost", "app.example").as_bytes());
+    assert_eq!(only.answer().status, 101);
+    let second = plainws::connect(&format!("ws://127.0.0.1:{hello}/"));
+    let refused = second.expect_err("there is one place for all listeners");
+    assert!(
+        matches!(refused, Error::Refused(ref r) if r.status == 503),
+        "{refused}"
+    );
+    while only.frame().expect("a ping comes soon").opcode != 9 {}
+    only.send(&raw::text("more than twenty bytes"));
+    assert_eq!(only.close_frame().0, 1009);
+    drop(only);
+
+    let origin = Client::builder().header("Origin", "https://evil.example");
+    let url = format!("ws://127.0.0.1:{hello}/");
+    let refused = origin
+        .connect(&url)
+        .expect_err("an origin that is not listed");
+    assert!(
+        matches!(refused, Error::Refused(ref r) if r.status == 403),
+        "{refused}"
+    );
+    daemon.wait_line("[DEBUG]");
+}
+
+#[test]
+fn a_flag_beats_its_variable() {
+    let mut command = plainws_command(&[
+        "serve",
+        "--listen=hello=127.0.0.1:0",
+        "--max-size=1KiB",
+        "--html-dir=html",
+    ]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env("PLAINWS_LISTEN", "counter=127.0.0.1:0");
+    command.env("PLAINWS_MAX_SIZE", "10");
+    command.env("PLAINWS_HTML_DIR", "/no/such/folder");
+    let daemon = Daemon::spawn(command);
+    let port = url_port(&daemon.wait_line("hello at "));
+    let ws = connect(port, "/");
+    ws.send("x".repeat(1024)).unwrap();
+    assert_eq!(text(&ws).len(), 1024 + 7);
+    let lines = stopped(daemon).join("\n");
+    assert!(!lines.contains("counter at "), "{lines}");
+}
+
+#[test]
+fn wrong_usage_is_a_sentence_and_exit_code_2() {
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "Usage"),
+        (&["server"], "unrecognized subcommand"),
+        (&["serve", "--listen=chat=:0"], "hello, clock or counter"),
+        (&["serve", "--listen="], "HOST:PORT"),
+        (&["serve", "--listen=hello="], "HOST:PORT"),
+        (&["serve", "--listen=127.0.0.1"], "HOST:PORT"),
+        (&["serve", "--listen=127.0.0.1:"], "HOST:PORT"),
+        (&["serve", "--listen=127.0.0.1:65536"], "HOST:PORT"),
+        (&["serve", "--listen=127.0.0.1:-1"], "HOST:PORT"),
+        (&["serve", "--listen=unix:"], "unix:/path"),
+        (&["serve", "--listen=unix:relative"], "unix:/path"),
+        (&["serve", "--max-size=64 parsecs"], "64KiB"),
+        (&["serve", "--max-size=0"], "64KiB"),
+        (&["serve", "--max-size=1.5MiB"], "64KiB"),
+        (&["serve", "--max-size=off"], "64KiB"),
+        (&["serve", "--backlog=99999999999999999999"], "64KiB"),
+        (&["serve", "--open-timeout=10"], "10s"),
+        (&["serve", "--open-timeout=off"], "10s"),
+        (&["serve", "--close-timeout=off"], "10s"),
+        (&["serve", "--close-timeout=0s"], "more than nothing"),
+        (&["serve", "--ping-interval=soon"], "or off"),
+        (&["serve", "--ping-timeout=-1s"], "or off"),
+        (&["serve", "--write-timeout="], "or off"),
+        (&["serve", "--max-connections=0"], "above 0"),
+        (&["serve", "--max-connections=many"], "above 0"),
+        (&["serve", "--origin=app.example"], "SCHEME://HOST"),
+        (
+            &["serve", "--origin=https://app.example/path"],
+            "SCHEME://HOST",
+        ),
+        (&["serve", "--origin=*"], "SCHEME://HOST"),
+        (&["serve", "--log-level=loud"], "loud"),
+        (&["serve", "--no-such-option"], "--no-such-option"),
+        (&["serve", "counter"], "counter"),
+    ];
+    for (args, hint) in cases {
+        let mut command = plainws_command(args);
+        // Were it taken for right, the default ports would be opened.
+        command.env("PLAINWS_LISTEN", "127.0.0.1:0");
+        let (code, lines) = end_of(command);
+        let lines = lines.join("\n");
+        assert_eq!(code, 2, "{args:?}: {lines}");
+        assert!(
+            lines.contains(hint),
+            "{args:?} should say {hint:?}: {lines}"
+        );
+        assert!(!lines.contains("panicked"), "{args:?}: {lines}");
+    }
+}
+
+#[test]
+fn an_ipv6_address_without_brackets_is_wrong_usage() {
+    // It was cut at its last colon, and found to be nothing only when bound.
+    let (code, lines) = end_of(plainws_command(&["serve", "--listen", "::1"]));
+    assert!(lines.join("\n").contains("HOST:PORT"), "{lines:#?}");
+    assert_eq!(code, 2, "{lines:#?}");
+}
+
+#[test]
+fn off_is_for_what_may_never_happen() {
+    let never = [
+        "--write-timeout=off",
+        "--ping-interval=off",
+        "--ping-timeout=off",
+    ];
+    let (_daemon, port) = serve("hello", &never);
+    let ws = connect(port, "/");
+    ws.send("Rust").unwrap();
+    assert_eq!(text(&ws), "Hello Rust!");
+}
+
+#[test]
+fn it_tells_its_version_and_its_commands() {
+    let output = |arg: &str| {
+        let mut plainws = plainws(&[arg]);
+        assert!(
+            plainws.wait_exit(PATIENCE).success(),
+            "{}",
+            plainws.report()
+        );
+        plainws.stdout_lines().join("\n")
+    };
+    let version = concat!("plainws ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(output("--version"), version);
+    assert!(output("--help").contains("serve"));
+}
