@@ -15,7 +15,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use tungstenite::protocol::Role;
 
-use crate::caretaker::{Bell, Caretaker};
+use crate::bell::Bell;
+use crate::caretaker::Caretaker;
 use crate::config::Config;
 use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;

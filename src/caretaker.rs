@@ -8,10 +8,7 @@
 //! is dropped.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -20,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 use log::error;
 use rustix::event::{PollFd, PollFlags};
 
+use crate::bell::Bell;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::outbox::Outbox;
@@ -98,59 +96,6 @@ impl Drop for Caretaker {
         if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
             let _ = thread.join();
         }
-    }
-}
-
-/// Wakes a thread that sleeps in `poll`.
-#[derive(Debug)]
-pub(crate) struct Bell {
-    rung: AtomicBool,
-    stopped: AtomicBool,
-    inside: UnixStream,
-    outside: UnixStream,
-}
-
-impl Bell {
-    pub(crate) fn new() -> std::io::Result<Bell> {
-        let (inside, outside) = UnixStream::pair()?;
-        inside.set_nonblocking(true)?;
-        outside.set_nonblocking(true)?;
-        let no = || AtomicBool::new(false);
-        Ok(Bell {
-            rung: no(),
-            stopped: no(),
-            inside,
-            outside,
-        })
-    }
-
-    /// Wakes the thread, once however often it is rung before the thread looks.
-    pub(crate) fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            let _ = (&self.outside).write(&[1]);
-        }
-    }
-
-    /// Wakes the thread for the last time.
-    pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-        self.ring();
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn poll_fd(&self) -> PollFd<'_> {
-        PollFd::from_borrowed_fd(self.inside.as_fd(), PollFlags::IN)
-    }
-
-    /// Makes ready for the next ring. The flag is cleared last: who rings from now on is heard
-    /// by the next poll, who rang before is served by the look at the requests that follows.
-    pub(crate) fn answer(&self) {
-        let mut bytes = [0; 16];
-        while matches!((&self.inside).read(&mut bytes), Ok(n) if n > 0) {}
-        self.rung.store(false, Ordering::Release);
     }
 }
 

@@ -97,6 +97,7 @@ mod client;
 
 // What they stand on.
 mod backlog;
+mod bell;
 mod config;
 mod deadline;
 mod error;

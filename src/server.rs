@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use log::error;
 
 use crate::accept::{self, Reception};
-use crate::caretaker::{Bell, Caretaker};
+use crate::bell::Bell;
+use crate::caretaker::Caretaker;
 use crate::config::{Config, connection_options};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
