@@ -184,7 +184,7 @@ fn secure(wire: &Wire, tls: &Tls, deadline: Deadline) -> Result<(), Failure> {
             // The alert that tells the client why must not be lost to a reset.
             wire.shutdown_write();
             wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
-            Failure::Silent(format!("TLS failed: {why}"))
+            Failure::Silent(format!("TLS: {why}"))
         }),
         b'A'..=b'Z' | b'\r' => {
             read_request(wire, deadline)?;

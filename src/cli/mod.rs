@@ -1,6 +1,11 @@
 //! The command line: arguments to values, values to running things, errors to exit codes.
 
 mod args;
+#[cfg(feature = "tls")]
+mod keys;
+#[cfg(not(feature = "tls"))]
+#[path = "no_keys.rs"]
+mod keys;
 mod logger;
 mod serve;
 mod units;

@@ -213,7 +213,8 @@ impl Content {
         self.wrong(if self.has("-----BEGIN CERTIFICATE-----") {
             "the certificate in it is damaged or cut short; copy it anew"
         } else if self.bytes.first() == Some(&DER) {
-            "it is not PEM text; of a certificate in DER: openssl x509 -inform DER -in OLD -out NEW"
+            "it is not PEM text; if it is PKCS#12 name its password file (--tls-password-file), if a \
+             certificate in DER convert it: openssl x509 -inform DER -in OLD -out NEW"
         } else {
             "there is no certificate in it (no BEGIN CERTIFICATE)"
         })
