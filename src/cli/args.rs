@@ -29,7 +29,7 @@ pub(crate) struct Serve {
     /// families) or unix:/path; with port 0 the system chooses one. /hello, /clock and /counter
     /// are served at each; with APP= (hello, clock, counter) every other path is that application.
     /// With --tls-cert it is TLS, unless plain+ stands in front; tls+ insists on TLS
-    #[arg(long, value_name = "[tls+|plain+][APP=]ADDR", env = "PLAINWS_LISTEN", value_delimiter = ',',
+    #[arg(long, value_name = "[tls+][APP=]ADDR", env = "PLAINWS_LISTEN", value_delimiter = ',',
         default_value = "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789", value_parser = listen)]
     pub(crate) listen: Vec<Listen>,
 
