@@ -17,10 +17,15 @@ use crate::caretaker::Caretaker;
 use crate::config::{Config, DEFAULT_CLIENT_MAX_SIZE, connection_options};
 use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;
+use crate::dial::Socket;
 use crate::error::{Error, Refused, Result};
 use crate::escaped::Escaped;
 use crate::listener::Address;
+use crate::login::Login;
+use crate::proxy::Choice;
 use crate::request::{self, Request};
+use crate::retry::Retry;
+use crate::tls::Trust;
 use crate::wire::Wire;
 
 /// Limits of what a server may answer to the handshake.
@@ -72,16 +77,28 @@ impl Client {
         ClientBuilder {
             config,
             headers: Vec::new(),
+            origin: None,
+            subprotocols: Vec::new(),
+            login: None,
+            proxy: Choice::default(),
+            max_redirects: 10,
+            tls: Trust,
         }
     }
 }
 
 /// Describes a client's connection before it is made; it may be used again.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a description does nothing until it connects"]
 pub struct ClientBuilder {
     config: Config,
     headers: Vec<(String, String)>,
+    origin: Option<String>,
+    subprotocols: Vec<String>,
+    login: Option<Login>,
+    proxy: Choice,
+    max_redirects: usize,
+    tls: Trust,
 }
 
 impl ClientBuilder {
@@ -92,7 +109,57 @@ impl ClientBuilder {
         self
     }
 
+    /// TODO
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// TODO
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// TODO
+    pub fn basic_auth(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.login = Some(Login::new(name, password));
+        self
+    }
+
+    /// TODO
+    pub fn proxy<'a>(mut self, url: impl Into<Option<&'a str>>) -> Self {
+        self.proxy = match url.into() {
+            Some(url) => Choice::Given(url.to_owned()),
+            None => Choice::Direct,
+        };
+        self
+    }
+
+    /// TODO
+    pub fn proxy_from_env(mut self) -> Self {
+        self.proxy = Choice::Environment;
+        self
+    }
+
+    /// TODO
+    pub fn max_redirects(mut self, redirects: usize) -> Self {
+        self.max_redirects = redirects;
+        self
+    }
+
     connection_options!("1 MiB");
+
+    /// TODO
+    pub fn connect_over(&self, url: &str, socket: impl Into<Socket>) -> Result<Connection> {
+        let (_, _) = (url, socket.into());
+        Err(Error::Invalid("not yet".to_owned()))
+    }
+
+    /// TODO
+    pub fn retry(&self, url: &str) -> Retry {
+        Retry::new(self.clone(), url)
+    }
 
     /// Connects. Waits for the opening handshake.
     ///
@@ -126,6 +193,8 @@ impl ClientBuilder {
             peer,
             local: local.map_or(Address::Unix(None), Address::Tcp),
             request: Request::of_client(&target.path, &fields),
+            subprotocol: None,
+            response: answer.headers.into(),
             rest,
         }))
     }
@@ -233,6 +302,12 @@ impl ClientBuilder {
             answer.body = String::from_utf8_lossy(&rest).into_owned();
         }
         Ok((answer, rest))
+    }
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
 }
 
@@ -378,7 +453,9 @@ fn check_answer(answer: &Answer, key: &str) -> Result<()> {
     if answer.status != 101 {
         let body = answer.body.clone();
         return Err(Error::Refused(Box::new(Refused {
+            proxy: None,
             status: answer.status,
+            headers: answer.headers.clone(),
             body,
         })));
     }

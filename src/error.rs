@@ -23,6 +23,8 @@ pub enum Error {
     Full,
     /// An argument that cannot be meant; says what can.
     Invalid(String),
+    /// TLS came to nothing; says with whom and why.
+    Tls(String),
     /// The system refused something; says what was tried.
     Io(Box<(String, io::Error)>),
     /// An error of yours, passed through a handler.
@@ -59,9 +61,10 @@ impl fmt::Display for Error {
         match self {
             Error::Closed(closed) => closed.fmt(f),
             Error::Refused(refused) => refused.fmt(f),
-            Error::Handshake(what) | Error::TimedOut(what) | Error::Invalid(what) => {
-                f.write_str(what)
-            }
+            Error::Handshake(what)
+            | Error::TimedOut(what)
+            | Error::Tls(what)
+            | Error::Invalid(what) => f.write_str(what),
             Error::Full => {
                 f.write_str("the backlog of this peer is full, the message was not sent")
             }
@@ -180,16 +183,24 @@ impl fmt::Display for Closed {
 
 /// An HTTP answer where an upgrade was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
+    /// The proxy that answered, without name and password; `None` if it was the server.
+    pub proxy: Option<String>,
     /// The status code, 403 for example.
     pub status: u16,
+    /// The headers of the answer, in its order.
+    pub headers: Vec<(String, String)>,
     /// The body as text, cut at 4 KiB; often a sentence that says why.
     pub body: String,
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server answered HTTP {}", self.status)?;
+        match &self.proxy {
+            Some(proxy) => write!(f, "the proxy {proxy} answered HTTP {}", self.status)?,
+            None => write!(f, "server answered HTTP {}", self.status)?,
+        }
         let body = self.body.trim();
         if !body.is_empty() {
             write!(f, ": {}", Escaped(body))?;

@@ -92,8 +92,15 @@ mod hub;
 
 mod caretaker;
 
-// The other end.
+// The other end, in the order in which a URL becomes a connection.
+mod answer;
 mod client;
+mod dial;
+mod offer;
+mod proxy;
+mod retry;
+mod target;
+mod tls;
 
 // What they stand on.
 mod backlog;
@@ -104,6 +111,7 @@ mod error;
 mod escaped;
 mod frame;
 mod keepalive;
+mod login;
 mod message;
 mod progress;
 mod request;
@@ -112,6 +120,7 @@ mod wire;
 
 pub use client::{Client, ClientBuilder, connect};
 pub use connection::{Connection, Messages};
+pub use dial::Socket;
 pub use error::{Closed, Error, Refused, Result};
 pub use handshake::Answer;
 pub use hub::{Clients, Hub, Registration};
@@ -119,6 +128,7 @@ pub use listener::{Address, Listener};
 pub use message::{CloseCode, CloseFrame, Message};
 pub use request::Request;
 pub use response::Response;
+pub use retry::{Retry, Stopper};
 pub use server::{Builder, Endpoint, Handle, Server, serve};
 
 /// The README's code compiles and runs with the tests.

@@ -1,0 +1,1 @@
+//! `Answer`: what a server or a proxy answers.

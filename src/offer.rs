@@ -1,0 +1,1 @@
+//! `Offer`: what a client asks for.

@@ -1,0 +1,1 @@
+//! `Target`: where a URL leads.
