@@ -192,6 +192,8 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         peer,
         local,
         request,
+        subprotocol: None,
+        response: Box::default(),
         rest,
     });
     info!("{name} {} opened", Escaped(connection.path()));

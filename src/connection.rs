@@ -54,6 +54,8 @@ struct Inner {
     peer: Address,
     local: Address,
     request: Request,
+    subprotocol: Option<Box<str>>,
+    response: Box<[(String, String)]>,
     wire: Arc<Wire>,
     outbox: Arc<Outbox>,
     /// Guards tungstenite's reading state for the moment it takes to look at what has arrived.
@@ -72,6 +74,10 @@ pub(crate) struct Opened {
     pub(crate) peer: Address,
     pub(crate) local: Address,
     pub(crate) request: Request,
+    /// The subprotocol agreed on.
+    pub(crate) subprotocol: Option<Box<str>>,
+    /// At a client, the headers of the server's answer.
+    pub(crate) response: Box<[(String, String)]>,
     /// Bytes that came behind the handshake.
     pub(crate) rest: Vec<u8>,
 }
@@ -93,6 +99,8 @@ impl Connection {
             peer,
             local,
             request,
+            subprotocol,
+            response,
             rest,
         } = opened;
         let inbox = Mutex::new(Inbox::new(role, config.max_size, rest));
@@ -105,6 +113,8 @@ impl Connection {
                 peer,
                 local,
                 request,
+                subprotocol,
+                response,
                 wire,
                 outbox,
                 inbox,
@@ -265,7 +275,36 @@ impl Connection {
         self.inner.request.path()
     }
 
-    /// The other end's address.
+    /// The subprotocol that both ends have agreed on in the opening handshake, if there is one.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .subprotocols(["chat.v2", "chat.v1"])
+    ///     .connect("ws://localhost:8765")?;
+    /// match ws.subprotocol() {
+    ///     Some(name) => println!("we speak {name}"),
+    ///     None => println!("the server knows none of them"),
+    /// }
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.inner.subprotocol.as_deref()
+    }
+
+    /// The headers of the answer that opened the connection, in its order; none at a server.
+    ///
+    /// ```no_run
+    /// let ws = plainws::connect("ws://localhost:8765")?;
+    /// for (name, value) in ws.response_headers() {
+    ///     println!("{name}: {value}");
+    /// }
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn response_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner.response.iter().map(|(n, v)| (&**n, &**v))
+    }
+
+    /// The other end's address. Through a proxy, the proxy's.
     pub fn peer_addr(&self) -> &Address {
         &self.inner.peer
     }

@@ -13,11 +13,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The connection is closed, or was closed by this very call.
     Closed(Box<Closed>),
-    /// The server answered the opening handshake with something else than an upgrade.
+    /// The server answered the opening handshake with something else than an upgrade, or a proxy
+    /// did not connect.
     Refused(Box<Refused>),
-    /// The peer's answer to the opening handshake is not one of RFC 6455.
+    /// The answer to the opening handshake is not one of RFC 6455, leads where a redirect may not
+    /// lead, or a proxy does not do what one should.
     Handshake(String),
-    /// TLS failed, or a certificate or key is not as it must be; says what to do.
+    /// TLS came to nothing, says with whom and why; or a certificate or key is not as it must be,
+    /// says what to do.
     Tls(String),
     /// Something did not happen in time; says what, and the limit.
     TimedOut(String),
@@ -183,16 +186,29 @@ impl fmt::Display for Closed {
 
 /// An HTTP answer where an upgrade was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
+    /// The proxy that answered, without name and password; `None` if it was the server.
+    pub proxy: Option<String>,
     /// The status code, 403 for example.
     pub status: u16,
+    /// The headers of the answer, in its order.
+    pub headers: Vec<(String, String)>,
     /// The body as text, cut at 4 KiB; often a sentence that says why.
     pub body: String,
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server answered HTTP {}", self.status)?;
+        match &self.proxy {
+            Some(proxy) => {
+                write!(f, "the proxy {proxy} answered HTTP {}", self.status)?;
+                if self.status == 407 {
+                    f.write_str(" (it wants a login; put NAME:PASSWORD@ into its URL)")?;
+                }
+            }
+            None => write!(f, "server answered HTTP {}", self.status)?,
+        }
         let body = self.body.trim();
         if !body.is_empty() {
             write!(f, ": {}", Escaped(body))?;

@@ -16,6 +16,7 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
 use crate::deadline::Deadline;
 use crate::frame::{self, Shown};
+use crate::keepalive;
 use crate::message::{CloseCode, CloseFrame, Message};
 use crate::outbox::{Outbox, lost_by};
 use crate::progress::{MESSAGE_TIMEOUT, Progress};
@@ -249,16 +250,16 @@ impl Inbox {
             tungstenite::Message::Text(text) => Message::Text(text.as_str().to_owned()),
             tungstenite::Message::Binary(bytes) => Message::Binary(bytes.into()),
             tungstenite::Message::Ping(payload) => {
-                debug!("{} < {}", outbox.name(), Shown(frame::PING, &payload));
+                debug!(target: keepalive::LOG, "{} < {}", outbox.name(), Shown(frame::PING, &payload));
                 // tungstenite answers by itself, unless the connection is closing.
                 if !outbox.is_closing() {
-                    debug!("{} > {}", outbox.name(), Shown(frame::PONG, &payload));
+                    debug!(target: keepalive::LOG, "{} > {}", outbox.name(), Shown(frame::PONG, &payload));
                 }
                 self.ponged = true;
                 return None;
             }
             tungstenite::Message::Pong(payload) => {
-                debug!("{} < {}", outbox.name(), Shown(frame::PONG, &payload));
+                debug!(target: keepalive::LOG, "{} < {}", outbox.name(), Shown(frame::PONG, &payload));
                 outbox.received_pong(&payload);
                 return None;
             }

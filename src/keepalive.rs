@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::deadline::Deadline;
 
+/// The log target of pings and pongs, which can be wanted without all other frames.
+pub(crate) const LOG: &str = "plainws::keepalive";
+
 #[derive(Debug)]
 pub(crate) struct Keepalive {
     interval: Option<Duration>,

@@ -65,7 +65,8 @@
 //!   [`max_size`](Builder::max_size) and its [`backlog`](Builder::backlog). An idle one causes no
 //!   wake-up but its ping.
 //! - Deadlines are absolute: a peer that sends a byte now and then does not move them.
-//! - The library has no `unsafe`, never ends the process, prints nothing, reads no environment.
+//! - The library has no `unsafe`, never ends the process, prints nothing, reads no environment
+//!   unless [`proxy_from_env`](ClientBuilder::proxy_from_env) asks for it.
 //!
 //! # Log levels
 //!
@@ -92,8 +93,17 @@ mod hub;
 
 mod caretaker;
 
-// The other end.
+// The other end: its options, and what becomes of a URL, in order.
+mod answer;
+mod attempt;
 mod client;
+mod dial;
+mod environment;
+mod offer;
+mod proxy;
+mod retry;
+mod socks;
+mod target;
 
 // What they stand on.
 mod backlog;
@@ -104,6 +114,7 @@ mod error;
 mod escaped;
 mod frame;
 mod keepalive;
+mod login;
 mod message;
 mod progress;
 mod request;
@@ -121,6 +132,7 @@ pub use listener::{Address, Listener};
 pub use message::{CloseCode, CloseFrame, Message};
 pub use request::Request;
 pub use response::Response;
+pub use retry::{Retry, Stopper};
 pub use server::{Builder, Endpoint, Handle, Server, serve};
 pub use socket::Socket;
 #[cfg(feature = "tls")]

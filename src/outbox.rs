@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
 use crate::frame::{self, FrameRef, Frames, Shown};
-use crate::keepalive::Keepalive;
+use crate::keepalive::{self, Keepalive};
 use crate::message::{CloseCode, CloseFrame, Message};
 use crate::wire::Wire;
 
@@ -305,7 +305,7 @@ impl Outbox {
         let payload = state.keepalive.ping(now, self.wire.received());
         let mut bytes = Vec::with_capacity(14);
         frame::encode(self.role, frame::PING, &payload, &mut bytes);
-        debug!("{} > {}", self.name(), Shown(frame::PING, &payload));
+        debug!(target: keepalive::LOG, "{} > {}", self.name(), Shown(frame::PING, &payload));
         state.backlog.replace(Kind::Ping, &bytes);
         if !state.blocked {
             self.drain(state);

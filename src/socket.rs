@@ -7,11 +7,14 @@ use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
+
+use crate::listener::Address;
 
 /// A connected socket that [`connect_over`](crate::ClientBuilder::connect_over) takes: a
 /// `TcpStream` or a `UnixStream`.
@@ -45,6 +48,28 @@ impl From<UnixStream> for Socket {
 }
 
 impl Socket {
+    /// For a socket that somebody else has made.
+    pub(crate) fn set_blocking(&self) -> io::Result<()> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.set_nonblocking(false),
+            Kind::Unix(stream) => stream.set_nonblocking(false),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<Address> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.peer_addr().map(Address::Tcp),
+            Kind::Unix(stream) => stream.peer_addr().map(|address| unix(&address)),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Address> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.local_addr().map(Address::Tcp),
+            Kind::Unix(stream) => stream.local_addr().map(|address| unix(&address)),
+        }
+    }
+
     /// Takes what has arrived; `WouldBlock` if nothing has, 0 at the end of the stream.
     pub(crate) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(retry(|| rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT))?.0)
@@ -92,6 +117,10 @@ impl AsFd for Socket {
             Kind::Unix(stream) => stream.as_fd(),
         }
     }
+}
+
+fn unix(address: &std::os::unix::net::SocketAddr) -> Address {
+    Address::Unix(address.as_pathname().map(Arc::from))
 }
 
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {

@@ -1,0 +1,267 @@
+//! `Retry`: an endless iterator of connections, which waits longer and longer between attempts
+//! that fail, and `Stopper`, which ends it.
+//!
+//! All in the thread that asks for the next connection; another thread may stop it.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::client::ClientBuilder;
+use crate::connection::Connection;
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(60);
+/// Each delay is this many times the one before it.
+const GROWTH: f64 = 1.6;
+/// From nothing no delay grows, and an attempt without a pause is a hot loop.
+const MIN_DELAY: Duration = Duration::from_millis(10);
+
+/// Connections to one URL, one after the other, made by [`retry`](ClientBuilder::retry).
+///
+/// [`next`](Iterator::next) connects at once, and blocks until a connection is open. After a
+/// failure that may pass it waits, for a time that grows from the first delay to the longest one,
+/// and tries again. The same holds when it is called for the next connection sooner than that time
+/// after it has given one: a server that accepts and closes is not asked in a hot loop. Each wait is
+/// shortened by chance, down to half, so that clients which a restart has cut off together do not
+/// come back together.
+///
+/// Failures that may pass are [`Error::Io`], [`Error::TimedOut`], and refusals with HTTP 429, 500,
+/// 502, 503 or 504, also of a proxy. Any other is the iterator's last item.
+///
+/// It may be sent to another thread, and is used by one at a time; its [`Stopper`] by any.
+///
+/// ```no_run
+/// let retry = plainws::Client::builder()
+///     .retry("ws://localhost:8765/counter")
+///     .on_failure(|error, delay| eprintln!("{error}; again in {delay:.1?}"));
+/// for ws in retry {
+///     let ws = ws?; // what will not pass: no such page, a wrong password
+///     while let Ok(message) = ws.recv() {
+///         println!("{message}");
+///     }
+/// }
+/// # Ok::<(), plainws::Error>(())
+/// ```
+#[must_use = "it connects when it is asked for the next connection"]
+pub struct Retry {
+    client: ClientBuilder,
+    url: String,
+    first_delay: Duration,
+    max_delay: Duration,
+    attempts: Option<usize>,
+    on_failure: Option<OnFailure>,
+    stop: Arc<Stop>,
+    /// Before chance shortens it; `None` is the first one.
+    delay: Option<Duration>,
+    /// In a row.
+    failures: usize,
+    /// When the last connection was given.
+    given: Option<Instant>,
+    over: bool,
+}
+
+type OnFailure = Box<dyn FnMut(&Error, Duration) + Send>;
+
+impl Retry {
+    pub(crate) fn new(client: ClientBuilder, url: &str) -> Retry {
+        Retry {
+            client,
+            url: url.to_owned(),
+            first_delay: FIRST_DELAY,
+            max_delay: MAX_DELAY,
+            attempts: None,
+            on_failure: None,
+            stop: Arc::default(),
+            delay: None,
+            failures: 0,
+            given: None,
+            over: false,
+        }
+    }
+
+    /// The delay after the first failure; each one after that is 1.6 times as long. At least
+    /// 10 ms. Defaults to 1 s.
+    pub fn first_delay(mut self, delay: Duration) -> Self {
+        self.first_delay = delay.max(MIN_DELAY);
+        self
+    }
+
+    /// The longest delay. Defaults to 60 s.
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.max_delay = delay.max(MIN_DELAY);
+        self
+    }
+
+    /// Gives up after this many failures in a row: the last one's error is the iterator's last
+    /// item. Defaults to never.
+    pub fn attempts(mut self, attempts: usize) -> Self {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    /// Calls `tell` before each wait, with what has failed and how long the wait will be.
+    pub fn on_failure(mut self, tell: impl FnMut(&Error, Duration) + Send + 'static) -> Self {
+        self.on_failure = Some(Box::new(tell));
+        self
+    }
+
+    /// What ends this iterator from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            stop: Arc::clone(&self.stop),
+        }
+    }
+
+    fn delay(&self) -> Duration {
+        self.delay.unwrap_or(self.first_delay).min(self.max_delay)
+    }
+
+    /// Waits for a delay, and makes the next one longer. False when it was stopped.
+    fn wait(&mut self, error: &Error) -> bool {
+        let delay = self.delay();
+        let longer = Duration::try_from_secs_f64(delay.as_secs_f64() * GROWTH);
+        self.delay = Some(longer.unwrap_or(self.max_delay));
+        let delay = delay.mul_f64(rand::random::<f64>() / 2.0 + 0.5);
+        if let Some(tell) = &mut self.on_failure {
+            tell(error, delay);
+        }
+        self.stop.wait(delay)
+    }
+
+    /// After a connection: waits if it was a short one, else the delays start afresh. False when it
+    /// was stopped.
+    fn follow(&mut self) -> bool {
+        let Some(given) = self.given.take() else {
+            return true;
+        };
+        let lived = given.elapsed();
+        if lived < self.delay() {
+            self.wait(&format!("the connection ended after {lived:.1?}").into())
+        } else {
+            self.delay = None;
+            true
+        }
+    }
+}
+
+impl Iterator for Retry {
+    type Item = Result<Connection>;
+
+    fn next(&mut self) -> Option<Result<Connection>> {
+        if self.over || !self.follow() {
+            self.over = true;
+            return None;
+        }
+        loop {
+            if self.stop.is_set() {
+                break;
+            }
+            let error = match self.client.connect(&self.url) {
+                // A connection that nobody wants any more is closed as it is dropped.
+                Ok(_) if self.stop.is_set() => break,
+                Ok(connection) => {
+                    self.failures = 0;
+                    self.given = Some(Instant::now());
+                    return Some(Ok(connection));
+                }
+                Err(error) => error,
+            };
+            if self.stop.is_set() {
+                break;
+            }
+            self.failures += 1;
+            let enough = self.attempts.is_some_and(|most| self.failures >= most);
+            if enough || !may_pass(&error) {
+                self.over = true;
+                return Some(Err(error));
+            }
+            if !self.wait(&error) {
+                break;
+            }
+        }
+        self.over = true;
+        None
+    }
+}
+
+impl std::iter::FusedIterator for Retry {}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("client", &self.client)
+            .field("delay", &self.delay())
+            .field("failures", &self.failures)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether trying again later makes sense.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::TimedOut(_) => true,
+        Error::Refused(refused) => matches!(refused.status, 429 | 500 | 502 | 503 | 504),
+        _ => false,
+    }
+}
+
+/// Ends a [`Retry`], from any thread. A clone stops the same one.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    stop: Arc<Stop>,
+}
+
+impl Stopper {
+    /// Ends the iteration: a call of `next` that waits for the next attempt returns `None` at once,
+    /// one that connects when the attempt is done, after the opening timeout at the latest. A
+    /// connection that was given before stays open. Never blocks.
+    pub fn stop(&self) {
+        self.stop.set();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    stopped: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Stop {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self) {
+        *self.lock() = true;
+        self.told.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        *self.lock()
+    }
+
+    /// Waits; false at once when it is stopped.
+    fn wait(&self, delay: Duration) -> bool {
+        let deadline = Deadline::after(delay);
+        let mut stopped = self.lock();
+        while !*stopped {
+            let Some(left) = deadline.remaining() else {
+                // Longer than the clock goes.
+                stopped = self
+                    .told
+                    .wait(stopped)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            if left.is_zero() {
+                return true;
+            }
+            let waited = self.told.wait_timeout(stopped, left);
+            stopped = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        false
+    }
+}
