@@ -164,12 +164,14 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         listener,
         tls: tls.as_ref(),
     };
-    let (request, rest, handler) = match handshake::open(&wire, &reception.rules, place, seat) {
+    let opened = handshake::open(&wire, &reception.rules, place, seat);
+    let (request, rest, subprotocol, handler) = match opened {
         Outcome::Upgraded {
             request,
             rest,
+            subprotocol,
             handler,
-        } => (request, rest, handler),
+        } => (request, rest, subprotocol, handler),
         Outcome::Page { request } => {
             return debug!("{name} page {} sent", Escaped(request.path()));
         }
@@ -192,7 +194,7 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         peer,
         local,
         request,
-        subprotocol: None,
+        subprotocol,
         response: Box::default(),
         rest,
     });

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::deadline::Deadline;
+use crate::origin::{is_same_host, is_same_origin, split_port};
 use crate::request::{self, MAX_HEAD, Request};
 use crate::response::Response;
 use crate::tls::Tls;
@@ -84,6 +85,7 @@ pub(crate) struct Rules {
     /// Origins instead of the default: none, the same host, `null`.
     pub(crate) origins: Option<Vec<String>>,
     pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) subprotocols: Vec<String>,
     pub(crate) open_timeout: Duration,
 }
 
@@ -93,6 +95,7 @@ pub(crate) enum Outcome {
     Upgraded {
         request: Request,
         rest: Vec<u8>,
+        subprotocol: Option<Box<str>>,
         handler: Handler,
     },
     /// A page was sent.
@@ -147,14 +150,20 @@ pub(crate) fn open(
         Ok(accept) => accept,
         Err(response) => return refuse(wire, &response, request.is_head()),
     };
-    let switching = format!(
+    let mut switching = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+         Sec-WebSocket-Accept: {accept}\r\n"
     );
+    let subprotocol = rules.subprotocol(&request);
+    if let Some(name) = &subprotocol {
+        switching.push_str(&format!("Sec-WebSocket-Protocol: {name}\r\n"));
+    }
+    switching.push_str("\r\n");
     match wire.send_all(switching.as_bytes(), deadline) {
         Ok(()) => Outcome::Upgraded {
             request,
             rest,
+            subprotocol,
             handler,
         },
         Err(error) => Outcome::Refused {
@@ -289,6 +298,19 @@ impl Rules {
         Ok(tungstenite::handshake::derive_accept_key(key.as_bytes()))
     }
 
+    /// The first of ours that the client offers, in the order that we prefer. None is no reason to
+    /// refuse it: it can close the connection if it cannot do without (RFC 6455, section 4.2.2).
+    fn subprotocol(&self, request: &Request) -> Option<Box<str>> {
+        let offered = |name: &str| {
+            let offers = request.all("Sec-WebSocket-Protocol");
+            offers
+                .flat_map(|value| value.split(','))
+                .any(|offer| offer.trim() == name)
+        };
+        let name = self.subprotocols.iter().find(|name| offered(name))?;
+        Some(name.as_str().into())
+    }
+
     /// A browser says which page opens the socket; another site's page may not.
     fn check_origin(&self, request: &Request) -> Result<(), Response> {
         let mut origins = request.all("Origin");
@@ -324,65 +346,6 @@ fn is_key(key: &str) -> bool {
         Some(digits) => digits.len() == 22 && digits.iter().all(|&byte| digit(byte)),
         None => false,
     }
-}
-
-/// `host` or `host:port`, in which an IPv6 address stands in brackets.
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    let after_v6 = host.rfind(']').map_or(0, |at| at + 1);
-    match host[after_v6..].find(':') {
-        Some(at) => (&host[..after_v6 + at], Some(&host[after_v6 + at + 1..])),
-        None => (host, None),
-    }
-}
-
-/// As browsers write it: digits, the first of them no zero.
-fn parse_port(digits: &str) -> Option<u16> {
-    let port = digits.parse().ok()?;
-    (digits == u16::to_string(&port)).then_some(port)
-}
-
-/// Scheme, host and port of an origin, the port made explicit. Nothing else may stand in it.
-fn split_origin(origin: &str) -> Option<(String, String, u16)> {
-    let (scheme, authority) = origin.split_once("://")?;
-    let scheme = scheme.to_ascii_lowercase();
-    let default = match scheme.as_str() {
-        "http" => 80,
-        "https" => 443,
-        _ => 0,
-    };
-    if authority.is_empty() || authority.contains(['/', '?', '#', '@', '\\', ' ']) {
-        return None;
-    }
-    let (host, port) = split_port(authority);
-    let port = port.map_or(Some(default), parse_port)?;
-    Some((scheme, host.to_ascii_lowercase(), port))
-}
-
-fn is_same_origin(a: &str, b: &str) -> bool {
-    match (split_origin(a), split_origin(b)) {
-        (Some(a), Some(b)) => a == b,
-        // `null`, or an origin of a scheme without hosts.
-        _ => a == b,
-    }
-}
-
-/// Whether a page comes from the host and port that it now connects to. The scheme is not known
-/// here: a proxy may have taken TLS off.
-fn is_same_host(origin: &str, host: Option<&str>) -> bool {
-    let Some((_, name, port)) = split_origin(origin) else {
-        return false;
-    };
-    let (host, host_port) = split_port(host.unwrap_or_default());
-    let host_port = match host_port.map(parse_port) {
-        None => None,
-        Some(Some(port)) => Some(port),
-        Some(None) => return false,
-    };
-    name.eq_ignore_ascii_case(host)
-        && match host_port {
-            Some(host_port) => host_port == port,
-            None => port == 80 || port == 443,
-        }
 }
 
 fn refuse(wire: &Wire, response: &Response, head_only: bool) -> Outcome {
@@ -436,47 +399,5 @@ mod tests {
             assert!(!is_key(key), "{key}");
         }
         assert!(!is_key(&"x".repeat(1000)));
-    }
-
-    #[test]
-    fn same_host_is_host_and_port() {
-        let same = is_same_host;
-        assert!(same("http://localhost:8765", Some("localhost:8765")));
-        assert!(same("https://APP.example", Some("app.example")));
-        assert!(same("https://app.example", Some("app.example:443")));
-        assert!(same("http://[::1]:8765", Some("[::1]:8765")));
-        for origin in [
-            "",
-            "https://app.example.evil",
-            "https://app.exampl",
-            "https://app.example:444",
-            "https://app.example@evil",
-            "https://evil@app.example",
-            "https://app.example/",
-            "https://",
-            "app.example",
-        ] {
-            assert!(!same(origin, Some("app.example")), "{origin}");
-        }
-        assert!(!same("http://localhost", None));
-    }
-
-    #[test]
-    fn a_listed_origin_is_scheme_host_and_port() {
-        assert!(is_same_origin("https://app.example", "HTTPS://APP.EXAMPLE"));
-        assert!(is_same_origin(
-            "https://app.example",
-            "https://app.example:443"
-        ));
-        assert!(is_same_origin("null", "null"));
-        for origin in [
-            "http://app.example",
-            "https://app.example:444",
-            "https://app.example.evil",
-            "null",
-            "",
-        ] {
-            assert!(!is_same_origin("https://app.example", origin), "{origin}");
-        }
     }
 }

@@ -116,6 +116,7 @@ mod frame;
 mod keepalive;
 mod login;
 mod message;
+mod origin;
 mod progress;
 mod request;
 mod response;

@@ -29,7 +29,7 @@ impl Offer {
         key: &str,
         trusted: bool,
     ) -> Result<Vec<(String, String)>> {
-        self.check_subprotocols()?;
+        check_subprotocols(&self.subprotocols)?;
         let mut fields = vec![
             ("Host".to_owned(), target.authority()),
             ("Upgrade".to_owned(), "websocket".to_owned()),
@@ -102,24 +102,24 @@ impl Offer {
         }
         Ok(())
     }
+}
 
-    /// RFC 6455, section 4.1: tokens, each once.
-    fn check_subprotocols(&self) -> Result<()> {
-        for (at, name) in self.subprotocols.iter().enumerate() {
-            if !is_token(name) {
-                return Err(Error::Invalid(format!(
-                    "'{}' is no subprotocol: a name has letters, digits and !#$%&'*+-.^_`|~ only",
-                    Escaped(name)
-                )));
-            }
-            if self.subprotocols[..at].contains(name) {
-                return Err(Error::Invalid(format!(
-                    "the subprotocol {name} is offered twice"
-                )));
-            }
+/// RFC 6455, section 4.1: tokens, each once.
+pub(crate) fn check_subprotocols(names: &[String]) -> Result<()> {
+    for (at, name) in names.iter().enumerate() {
+        if !is_token(name) {
+            return Err(Error::Invalid(format!(
+                "'{}' is no subprotocol: a name has letters, digits and !#$%&'*+-.^_`|~ only",
+                Escaped(name)
+            )));
         }
-        Ok(())
+        if names[..at].contains(name) {
+            return Err(Error::Invalid(format!(
+                "the subprotocol {name} is given twice"
+            )));
+        }
     }
+    Ok(())
 }
 
 /// RFC 9110, section 5.6.2.
@@ -230,7 +230,7 @@ mod tests {
             (origin, "Origin has a line end"),
             (protocols(&["a b"]), "'a b' is no subprotocol"),
             (protocols(&["a", ""]), "'' is no subprotocol"),
-            (protocols(&["a", "b", "a"]), "a is offered twice"),
+            (protocols(&["a", "b", "a"]), "a is given twice"),
         ];
         for (offer, why) in cases {
             let error = fields(&offer, "ws://h/", true).expect_err(why);

@@ -19,6 +19,7 @@ use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::handshake::{Answer, Handler, Route, Rules};
 use crate::listener::{Address, Listener};
+use crate::offer;
 use crate::request::Request;
 use crate::roster::Roster;
 use crate::tls::Tls;
@@ -103,6 +104,7 @@ impl Server {
             route: None,
             origins: None,
             hosts: None,
+            subprotocols: Vec::new(),
             max_connections: DEFAULT_MAX_CONNECTIONS,
             stack_size: DEFAULT_STACK_SIZE,
         }
@@ -284,6 +286,7 @@ pub struct Builder {
     route: Option<Route>,
     origins: Option<Vec<String>>,
     hosts: Option<Vec<String>>,
+    subprotocols: Vec<String>,
     max_connections: usize,
     stack_size: usize,
 }
@@ -346,6 +349,15 @@ impl Builder {
         self
     }
 
+    /// The subprotocols that the server speaks, the best first (RFC 6455, section 1.9): the first
+    /// one that a client offers is chosen, and told by
+    /// [`Connection::subprotocol`](Connection::subprotocol). A client that offers none of them is
+    /// connected all the same. Defaults to none.
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// How many connections may be open at once; more get 503. Defaults to 1000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
@@ -364,9 +376,10 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] without an address, [`Error::Io`] if one cannot be listened on or a
+    /// [`Error::Invalid`] without an address or with a subprotocol that is no name, [`Error::Io`] if one cannot be listened on or a
     /// thread cannot be started; nothing is left running then.
     pub fn start(self) -> Result<Server> {
+        offer::check_subprotocols(&self.subprotocols)?;
         let mut listeners = Vec::new();
         for (number, (endpoint, tls)) in self.endpoints.into_iter().enumerate() {
             let bound = match endpoint.0 {
@@ -394,6 +407,7 @@ impl Builder {
                 route,
                 origins: self.origins,
                 hosts: self.hosts,
+                subprotocols: self.subprotocols,
                 open_timeout,
             },
             roster: Arc::new(Roster::new(self.max_connections, self.stack_size)),

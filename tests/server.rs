@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plainws::{Answer, CloseCode, Connection, Error, Handle, Response, Server};
+use plainws::{Answer, Client, CloseCode, Connection, Error, Handle, Response, Server};
 
 use crate::support::raw::Raw;
 use crate::support::tools::{PATIENCE, wait_until};
@@ -280,4 +280,30 @@ fn a_dropped_server_leaves_nothing() {
     drop(server);
     assert_eq!(listening.join().unwrap(), CloseCode::GOING_AWAY);
     assert!(plainws::connect(&address).is_err());
+}
+
+#[test]
+fn the_first_subprotocol_of_the_servers_that_a_client_offers_is_chosen() {
+    let server =
+        Server::builder(|ws: &Connection| ws.send(ws.subprotocol().unwrap_or("none").to_owned()))
+            .subprotocols(["chat.v2", "chat.v1"])
+            .listen("127.0.0.1:0")
+            .start()
+            .expect("a server");
+    let url = format!("ws://{}", server.local_addr());
+    let agreed = |offers: &[&str]| {
+        let client = Client::builder().subprotocols(offers.iter().copied());
+        let ws = client.connect(&url).expect("a client");
+        let told = ws.recv().expect("the server tells").to_string();
+        assert_eq!(ws.subprotocol().unwrap_or("none"), told, "both ends agree");
+        told
+    };
+    assert_eq!(agreed(&["chat.v1", "chat.v2"]), "chat.v2");
+    assert_eq!(agreed(&["other", "chat.v1"]), "chat.v1");
+    assert_eq!(agreed(&["CHAT.v1"]), "none", "names are compared exactly");
+    assert_eq!(agreed(&[]), "none");
+    let wrong = Server::builder(|_| Ok(()))
+        .subprotocols(["a,b"])
+        .listen("127.0.0.1:0");
+    assert!(matches!(wrong.start(), Err(Error::Invalid(_))));
 }
