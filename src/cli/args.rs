@@ -152,7 +152,8 @@ fn listen(text: &str) -> Result<Listen, String> {
     if !address.starts_with("unix:/") {
         let (host, port) = address.rsplit_once(':').unwrap_or_default();
         let in_brackets = host.starts_with('[') && host.ends_with(']');
-        if port.parse::<u16>().is_err() || host.contains(':') && !in_brackets {
+        if port.parse::<u16>().is_err() || host.contains(':') && !in_brackets || host.contains('+')
+        {
             return Err("ADDR is HOST:PORT, [V6]:PORT, :PORT or unix:/path".to_owned());
         }
     }
