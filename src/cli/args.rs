@@ -20,6 +20,11 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Serve(Serve),
+    #[cfg(all(
+        feature = "tls",
+        not(any(target_os = "windows", target_vendor = "apple"))
+    ))]
+    Cert(super::cert::Cert),
 }
 
 /// Serve hello, clock and counter, as pages and as WebSockets at the same URLs

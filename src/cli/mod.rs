@@ -1,6 +1,11 @@
 //! The command line: arguments to values, values to running things, errors to exit codes.
 
 mod args;
+#[cfg(all(
+    feature = "tls",
+    not(any(target_os = "windows", target_vendor = "apple"))
+))]
+mod cert;
 mod logger;
 mod serve;
 mod units;
@@ -15,5 +20,10 @@ use args::{Args, Command};
 pub(crate) fn run() -> ExitCode {
     match Args::parse().command {
         Command::Serve(args) => serve::run(args),
+        #[cfg(all(
+            feature = "tls",
+            not(any(target_os = "windows", target_vendor = "apple"))
+        ))]
+        Command::Cert(args) => cert::run(args),
     }
 }
