@@ -164,7 +164,10 @@ mod tests {
             (&["*.app.example", "[2001:DB8::1]"], "[2001:db8::1]"),
             (&["10.0.0.7", "pi"], "10.0.0.7"),
         ] {
-            let names: Vec<Name> = names.iter().map(|n| name::parse(n).unwrap()).collect();
+            let names: Vec<Name> = names
+                .iter()
+                .map(|n| name::parse(n).expect("a name"))
+                .collect();
             assert_eq!(host(&names), shown);
         }
     }

@@ -146,7 +146,11 @@ impl<'a> Draft<'a> {
             false => match fs::hard_link(&self.path, self.target) {
                 // FAT has no links. An empty file of ours holds the name until it is replaced.
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    File::create_new(self.target).and_then(|_| fs::rename(&self.path, self.target))
+                    File::create_new(self.target).and_then(|_| {
+                        fs::rename(&self.path, self.target).inspect_err(|_| {
+                            let _ = fs::remove_file(self.target);
+                        })
+                    })
                 }
                 linked => linked,
             },
@@ -203,7 +207,7 @@ mod tests {
             ("[2001:DB8::1]", "2001_db8__1.pem"),
             ("10.0.0.7", "10.0.0.7.pem"),
         ] {
-            let name = crate::cli::cert::name::parse(name).unwrap();
+            let name = crate::cli::cert::name::parse(name).expect("a name");
             let files = Files::named(&name);
             assert_eq!(files.pem, Path::new(file));
             assert_eq!(Files::new(file.into()), Ok(files));

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_name_given_twice_is_there_once() {
-        let names = ["::1", "Pi", "pi", "[::1]"].map(|n| parse(n).unwrap());
+        let names = ["::1", "Pi", "pi", "[::1]"].map(|n| parse(n).expect("a name"));
         assert_eq!(distinct(&names), [names[0].clone(), names[1].clone()]);
     }
 }
