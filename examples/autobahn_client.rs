@@ -1,5 +1,6 @@
 //! The echo example as a client: takes the cases of Autobahn's fuzzing server, one connection each.
-//! The second command starts both; its report judges, not this program.
+//! The second command starts both; its report judges, not this program. For `wss://` the second
+//! argument is the certificate to trust.
 //!
 //!     cargo run --release --example autobahn_client ws://127.0.0.1:9001
 //!     tests/autobahn/run.sh client
@@ -7,12 +8,15 @@
 use plainws::{Client, Connection, Error};
 
 fn main() -> plainws::Result<()> {
-    let url = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
-    let client = Client::builder()
+    let mut args = std::env::args().skip(1);
+    let url = args.next();
+    let url = url.unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
+    let mut client = Client::builder()
         .max_size(16 * 1024 * 1024)
         .ping_interval(None);
+    if let Some(pem) = args.next() {
+        client = client.ca(std::fs::read(pem)?);
+    }
 
     let count = client.connect(&format!("{url}/getCaseCount"))?.recv()?;
     let count: u32 = count.to_string().parse().map_err(Error::other)?;

@@ -21,11 +21,12 @@ use crate::config::Config;
 use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;
 use crate::escaped::Escaped;
-use crate::handshake::{self, Handler, Outcome, Rules};
+use crate::handshake::{self, Handler, Outcome, Place, Rules};
 use crate::listener::{Address, Listener};
 use crate::message::{CloseCode, CloseFrame};
 use crate::response::Response;
 use crate::roster::{Full, Roster};
+use crate::tls::Tls;
 use crate::wire::{self, Wire};
 
 /// How long the loop rests when the system refuses to accept.
@@ -72,6 +73,7 @@ pub(crate) fn run(
                     peer,
                     local,
                     listener: number,
+                    tls: listener.tls().cloned(),
                 };
                 admit(reception, caller, &mut refused);
             }
@@ -109,19 +111,24 @@ struct Caller {
     peer: Address,
     local: Address,
     listener: usize,
+    tls: Option<Tls>,
 }
 
 fn admit(reception: &Arc<Reception>, caller: Caller, refused: &mut Nag) {
     let id = connection::next_id();
     let wire = Arc::clone(&caller.wire);
     let peer = caller.peer.clone();
+    let is_plain = caller.tls.is_none();
     let serve = {
         let reception = Arc::clone(reception);
         move || serve(&reception, id, caller)
     };
     if let Err(full) = reception.roster.start(id, &wire, serve) {
         refused.tell(|| warn!("client {peer} turned away: {}", why_full(&full)));
-        handshake::turn_away(&wire, &no_place(&full));
+        // A TLS client would not understand the answer.
+        if is_plain {
+            handshake::turn_away(&wire, &no_place(&full));
+        }
     }
 }
 
@@ -148,11 +155,16 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         peer,
         local,
         listener,
+        tls,
     } = caller;
     let name = format_args!("ws-conn-{id} {peer}").to_string();
     let roster = &reception.roster;
     let seat = || roster.seat(id).map_err(|full| no_place(&full));
-    let (request, rest, handler) = match handshake::open(&wire, &reception.rules, listener, seat) {
+    let place = Place {
+        listener,
+        tls: tls.as_ref(),
+    };
+    let (request, rest, handler) = match handshake::open(&wire, &reception.rules, place, seat) {
         Outcome::Upgraded {
             request,
             rest,

@@ -72,6 +72,7 @@ impl Client {
         ClientBuilder {
             config,
             headers: Vec::new(),
+            trust: Default::default(),
         }
     }
 }
@@ -82,9 +83,33 @@ impl Client {
 pub struct ClientBuilder {
     config: Config,
     headers: Vec<(String, String)>,
+    trust: crate::tls::Trust,
 }
 
 impl ClientBuilder {
+    /// The certificates to trust, in PEM, instead of the system's: those of issuers, or the
+    /// server's own if it is self-signed. Concerns `wss://`. Defaults to the system's.
+    #[cfg(feature = "tls")]
+    pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.trust.set_ca(pem.into());
+        self
+    }
+
+    /// The certificate to show to servers that ask for one. Defaults to none.
+    #[cfg(feature = "tls")]
+    pub fn identity(mut self, identity: &crate::tls::Identity) -> Self {
+        self.trust.set_identity(identity.clone());
+        self
+    }
+
+    /// Accepts any certificate of a server, also of another host and expired ones: whoever
+    /// stands in between can read and change everything.
+    #[cfg(feature = "tls")]
+    pub fn insecure(mut self) -> Self {
+        self.trust.set_insecure();
+        self
+    }
+
     /// Adds a header to the request: `Origin` for example. Those of the handshake itself cannot
     /// be replaced.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -106,7 +131,10 @@ impl ClientBuilder {
         let deadline = Deadline::after(self.config.open_timeout);
         let (stream, peer) = self.reach(&target, deadline)?;
         let local = stream.local_addr();
-        let wire = Wire::tcp(stream);
+        let mut wire = Wire::new(stream);
+        if url.starts_with("wss") {
+            self.trust.secure(&mut wire, &target.host, deadline)?;
+        }
         let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (&**n, &**v)).collect();
         let mut head = format!("GET {} HTTP/1.1\r\n", target.path);
         for (name, value) in &fields {
@@ -274,7 +302,7 @@ impl Target {
         let uri: Uri = url.parse().map_err(|_| invalid("it cannot be read"))?;
         match uri.scheme_str() {
             Some("ws") => {}
-            Some("wss") => return Err(invalid("TLS is not in this version yet")),
+            Some("wss") => {}
             _ => return Err(invalid("its scheme is not ws")),
         }
         if url.contains('#') {

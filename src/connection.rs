@@ -359,7 +359,7 @@ impl Inner {
             inbox = self.inbox();
             inbox.waiting = false;
             match waited {
-                Ok(true) => inbox.bring(buffer),
+                Ok(true) => inbox.bring(buffer, &self.wire),
                 Ok(false) => {
                     inbox.put_back(buffer);
                     if !deadline.has_passed() {

@@ -17,6 +17,8 @@ pub enum Error {
     Refused(Box<Refused>),
     /// The peer's answer to the opening handshake is not one of RFC 6455.
     Handshake(String),
+    /// TLS failed, or a certificate or key is not as it must be; says what to do.
+    Tls(String),
     /// Something did not happen in time; says what, and the limit.
     TimedOut(String),
     /// Nothing more can be queued for this slow peer now; the message was not sent.
@@ -59,9 +61,10 @@ impl fmt::Display for Error {
         match self {
             Error::Closed(closed) => closed.fmt(f),
             Error::Refused(refused) => refused.fmt(f),
-            Error::Handshake(what) | Error::TimedOut(what) | Error::Invalid(what) => {
-                f.write_str(what)
-            }
+            Error::Handshake(what)
+            | Error::Tls(what)
+            | Error::TimedOut(what)
+            | Error::Invalid(what) => f.write_str(what),
             Error::Full => {
                 f.write_str("the backlog of this peer is full, the message was not sent")
             }

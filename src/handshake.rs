@@ -1,4 +1,4 @@
-//! The opening handshake of a server: a request head within one deadline, checks, and an answer,
+//! The opening handshake of a server: TLS, a request head within one deadline, checks, and an answer,
 //! which is a page, a refusal or the upgrade (RFC 6455, section 4.2).
 //!
 //! Runs in the client's own thread. tungstenite's handshake is not used: it answers a request that
@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::request::{self, MAX_HEAD, Request};
 use crate::response::Response;
+use crate::tls::Tls;
 use crate::wire::Wire;
 
 pub(crate) type Handler = Arc<dyn Fn(&Connection) -> crate::Result<()> + Send + Sync>;
@@ -24,6 +25,9 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 /// Page and refusals together; a client that reads more slowly is cut.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The first byte of a TLS connection (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// How a request is answered; made by a [`route`](crate::server::Builder::route).
 #[derive(Clone)]
@@ -63,6 +67,14 @@ impl fmt::Debug for Answer {
             Kind::Upgrade(_) => f.write_str("Answer(upgrade)"),
         }
     }
+}
+
+/// Where a client came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// The listener's number, in the order given.
+    pub(crate) listener: usize,
+    pub(crate) tls: Option<&'a Tls>,
 }
 
 /// Which requests are taken, and by whom.
@@ -106,12 +118,13 @@ impl From<Response> for Failure {
 pub(crate) fn open(
     wire: &Wire,
     rules: &Rules,
-    listener: usize,
+    place: Place<'_>,
     seat: impl FnOnce() -> Result<(), Response>,
 ) -> Outcome {
     let deadline = Deadline::after(rules.open_timeout);
-    let (request, rest) = match read_request(wire, deadline) {
-        Ok((request, rest)) => (request.at_listener(listener), rest),
+    let secured = place.tls.map_or(Ok(()), |tls| secure(wire, tls, deadline));
+    let (request, rest) = match secured.and_then(|()| read_request(wire, deadline)) {
+        Ok((request, rest)) => (request.at_listener(place.listener), rest),
         Err(Failure::Answer(response)) => return refuse(wire, &response, false),
         Err(Failure::Silent(why)) => return Outcome::Refused { status: None, why },
     };
@@ -151,6 +164,38 @@ pub(crate) fn open(
     }
 }
 
+/// Makes the TLS handshake. Who speaks plain HTTP is told so, in plain HTTP.
+fn secure(wire: &Wire, tls: &Tls, deadline: Deadline) -> Result<(), Failure> {
+    let silent = |error: io::Error| Failure::Silent(error.to_string());
+    let mut first = [0];
+    loop {
+        if !wire.wait_readable(deadline).map_err(silent)? {
+            return Err(Failure::Silent("no TLS handshake in time".to_owned()));
+        }
+        match wire.socket().peek(&mut first) {
+            Ok(0) => return Err(Failure::Silent("no TLS handshake".to_owned())),
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(silent(error)),
+        }
+    }
+    match first[0] {
+        TLS_HANDSHAKE => tls.accept(wire, deadline).map_err(|why| {
+            // The alert that tells the client why must not be lost to a reset.
+            wire.shutdown_write();
+            wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
+            Failure::Silent(format!("TLS: {why}"))
+        }),
+        b'A'..=b'Z' | b'\r' => {
+            read_request(wire, deadline)?;
+            let sentence = "this port speaks TLS: write https:// instead of http://, and wss:// \
+                            instead of ws://";
+            Err(Response::text(400, sentence).into())
+        }
+        _ => Err(Failure::Silent("neither TLS nor HTTP".to_owned())),
+    }
+}
+
 /// Reads until the head is complete; gives what came behind it, too.
 fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), Failure> {
     // On the heap and given back: the stack of this thread stays as deep as it once was.
@@ -175,8 +220,8 @@ fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), F
         match read {
             Ok(0) if bytes.is_empty() => return Err(Failure::Silent("no request".to_owned())),
             Ok(0) => return Err(Response::text(400, "the request is not complete").into()),
-            Ok(_) if bytes[0] == 0x16 => {
-                // The first byte of a TLS handshake; an answer in plain text would help nobody.
+            Ok(_) if bytes[0] == TLS_HANDSHAKE => {
+                // An answer in plain text would help nobody.
                 return Err(Failure::Silent("TLS came to a plain port".to_owned()));
             }
             Ok(_) => {}

@@ -44,7 +44,7 @@ pub(crate) struct Inbox {
     /// The receiver found the end of the stream, or that the wire is broken.
     end: Option<io::Result<()>>,
     /// A plain socket that gave less than was asked for is empty: saves the call that would only
-    /// answer EAGAIN.
+    /// answer EAGAIN. A TLS session gives a record at a time.
     dry: bool,
     progress: Progress,
     over: bool,
@@ -124,11 +124,11 @@ impl Inbox {
     }
 
     /// Takes the buffer back, with what has come.
-    pub(crate) fn bring(&mut self, buffer: Vec<u8>) {
+    pub(crate) fn bring(&mut self, buffer: Vec<u8>, wire: &Wire) {
         if buffer.is_empty() {
             self.end = Some(Ok(()));
         }
-        self.dry = buffer.len() < READ_BUFFER;
+        self.dry = buffer.len() < READ_BUFFER && wire.is_plain();
         self.put_back(buffer);
     }
 
@@ -364,7 +364,7 @@ impl Read for Tap<'_> {
                 self.progress.feed(&buffer[..*n]);
                 *self.share = self.share.saturating_sub(*n);
                 // The end of the stream is not dry: it is found again by the next call.
-                *self.dry = *n > 0 && *n < buffer.len();
+                *self.dry = *n > 0 && *n < buffer.len() && self.wire.is_plain();
             }
             Err(error) => *self.dry = error.kind() == io::ErrorKind::WouldBlock,
         }

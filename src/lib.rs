@@ -108,6 +108,8 @@ mod message;
 mod progress;
 mod request;
 mod response;
+mod socket;
+mod tls;
 mod wire;
 
 pub use client::{Client, ClientBuilder, connect};
@@ -120,6 +122,9 @@ pub use message::{CloseCode, CloseFrame, Message};
 pub use request::Request;
 pub use response::Response;
 pub use server::{Builder, Endpoint, Handle, Server, serve};
+pub use socket::Socket;
+#[cfg(feature = "tls")]
+pub use tls::{Identity, Tls};
 
 /// The README's code compiles and runs with the tests.
 #[cfg(doctest)]

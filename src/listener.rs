@@ -15,6 +15,7 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::{Error, Result};
+use crate::tls::Tls;
 use crate::wire::Wire;
 
 /// std listens with a backlog of 128, too few when a thousand pages reconnect at once. The
@@ -69,6 +70,7 @@ impl fmt::Display for Address {
 pub struct Listener {
     socket: Bound,
     address: Address,
+    tls: Option<Tls>,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,16 @@ impl Listener {
         }
     }
 
+    /// With TLS, or without.
+    pub(crate) fn with_tls(mut self, tls: Option<&Tls>) -> Listener {
+        self.tls = tls.cloned();
+        self
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// The address it is bound to, with the port that the system has chosen.
     pub fn local_addr(&self) -> &Address {
         &self.address
@@ -134,11 +146,11 @@ impl Listener {
         match &self.socket {
             Bound::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Wire::tcp(stream), Address::plain(peer)))
+                Ok((Wire::new(stream), Address::plain(peer)))
             }
             Bound::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
-                Ok((Wire::unix(stream), Address::Unix(None)))
+                Ok((Wire::new(stream), Address::Unix(None)))
             }
         }
     }
@@ -166,6 +178,7 @@ impl TryFrom<TcpListener> for Listener {
         Ok(Listener {
             socket: Bound::Tcp(listener),
             address: Address::plain(address),
+            tls: None,
         })
     }
 }
@@ -184,6 +197,7 @@ impl TryFrom<UnixListener> for Listener {
         Ok(Listener {
             socket: Bound::Unix(listener, None),
             address: Address::Unix(path),
+            tls: None,
         })
     }
 }
@@ -262,6 +276,7 @@ fn bind_tcp(address: SocketAddr, both_families: bool) -> io::Result<Listener> {
     Ok(Listener {
         socket: Bound::Tcp(listener),
         address,
+        tls: None,
     })
 }
 
@@ -281,6 +296,7 @@ fn bind_unix(path: &Path) -> Result<Listener> {
     Ok(Listener {
         socket: Bound::Unix(listener, Some(file)),
         address,
+        tls: None,
     })
 }
 

@@ -230,7 +230,7 @@ impl Outbox {
     fn deliver_now(self: &Arc<Self>, state: &mut State, frames: &Frames, first: usize) {
         let bytes = frames.bytes_from(first);
         let mut sent = match self.wire.send(bytes) {
-            Ok(n) if n == bytes.len() => return,
+            Ok(n) if n == bytes.len() && !self.wire.has_unsent() => return,
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return self.lose(state, lost_by(&error)),
@@ -444,7 +444,7 @@ impl Outbox {
     /// Whether something waits that can still be sent.
     pub(crate) fn has_backlog(&self) -> bool {
         let state = self.state();
-        !state.over && !state.backlog.is_empty()
+        !state.over && (!state.backlog.is_empty() || self.wire.has_unsent())
     }
 
     /// Whether a close frame was sent or received, or the connection was lost.
@@ -561,6 +561,12 @@ impl Outbox {
                 }
                 Err(error) => return self.lose(state, lost_by(&error)),
             }
+        }
+        // Of what TLS has taken, the end may still wait for room.
+        match self.wire.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(state),
+            Err(error) if !state.over => self.lose(state, lost_by(&error)),
+            _ => {}
         }
     }
 

@@ -21,6 +21,7 @@ use crate::handshake::{Answer, Handler, Route, Rules};
 use crate::listener::{Address, Listener};
 use crate::request::Request;
 use crate::roster::Roster;
+use crate::tls::Tls;
 
 /// A thousand live pages on a small host.
 const DEFAULT_MAX_CONNECTIONS: usize = 1000;
@@ -278,7 +279,7 @@ impl From<UnixListener> for Endpoint {
 #[must_use = "a description does nothing until it is started"]
 pub struct Builder {
     config: Config,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<(Endpoint, Option<Tls>)>,
     handler: Handler,
     route: Option<Route>,
     origins: Option<Vec<String>>,
@@ -291,7 +292,15 @@ impl Builder {
     /// Adds an address to listen on, or a bound socket to take over; may be repeated. An address
     /// is written as for [`Listener::bind`].
     pub fn listen(mut self, endpoint: impl Into<Endpoint>) -> Self {
-        self.endpoints.push(endpoint.into());
+        self.endpoints.push((endpoint.into(), None));
+        self
+    }
+
+    /// Adds an address to listen on with TLS: for `wss://` and `https://`. Plain ones may stand
+    /// beside it; plain HTTP that comes here gets a 400 that says so.
+    #[cfg(feature = "tls")]
+    pub fn listen_tls(mut self, endpoint: impl Into<Endpoint>, tls: &Tls) -> Self {
+        self.endpoints.push((endpoint.into(), Some(tls.clone())));
         self
     }
 
@@ -359,14 +368,17 @@ impl Builder {
     /// thread cannot be started; nothing is left running then.
     pub fn start(self) -> Result<Server> {
         let mut listeners = Vec::new();
-        for (number, endpoint) in self.endpoints.into_iter().enumerate() {
-            match endpoint.0 {
-                Kind::Address(address) => {
-                    listeners.extend(Listener::bind(&address)?.into_iter().map(|l| (number, l)));
-                }
-                Kind::Listener(listener) => listeners.push((number, *listener)),
+        for (number, (endpoint, tls)) in self.endpoints.into_iter().enumerate() {
+            let bound = match endpoint.0 {
+                Kind::Address(address) => Listener::bind(&address)?,
+                Kind::Listener(listener) => vec![*listener],
                 Kind::Failed(error) => return Err(error),
-            }
+            };
+            listeners.extend(
+                bound
+                    .into_iter()
+                    .map(|l| (number, l.with_tls(tls.as_ref()))),
+            );
         }
         if listeners.is_empty() {
             return Err(Error::Invalid(

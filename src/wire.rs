@@ -1,118 +1,165 @@
-//! `Wire`: the socket of one connection, TCP or Unix.
+//! `Wire`: the bytes of one connection, over a socket, with or without TLS.
 //!
-//! Bytes go in and out without ever blocking (`MSG_DONTWAIT` a call); waiting is a `poll` of its
-//! own, outside every lock. All methods take `&self` and any thread may call them; who may write
-//! when is the business of `outbox.rs`.
+//! Bytes go in and out without ever blocking; waiting is a `poll` of its own, outside every lock.
+//! A TLS session may not be used by two threads at once: it has a lock, held for the moment of
+//! one call. All methods take `&self` and any thread may call them; who may write when is the
+//! business of `outbox.rs`.
 
 use std::io;
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::{RecvFlags, SendFlags};
-use socket2::{SockRef, TcpKeepalive};
 
 use crate::deadline::Deadline;
+use crate::socket::Socket;
+use crate::tls::Session;
 
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// One connected socket, and how many bytes have gone through it.
+/// One connection's way for bytes, and how many have gone through it.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: Socket,
+    socket: Arc<Socket>,
+    /// From the TLS handshake on.
+    session: OnceLock<Mutex<Session>>,
     received: AtomicU64,
     sent: AtomicU64,
 }
 
 impl Wire {
-    /// Sets what every connection of ours has: no Nagle delay, and TCP keepalive, which finds a
-    /// vanished peer where pings are off.
-    pub(crate) fn tcp(stream: TcpStream) -> Wire {
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(10));
-        // Neither is worth losing a client for: they fail when it has gone already.
-        let _ = stream.set_nodelay(true);
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        Wire::new(Socket::Tcp(stream))
-    }
-
-    pub(crate) fn unix(stream: UnixStream) -> Wire {
-        Wire::new(Socket::Unix(stream))
-    }
-
-    fn new(socket: Socket) -> Wire {
+    pub(crate) fn new(socket: impl Into<Socket>) -> Wire {
         Wire {
-            socket,
+            socket: Arc::new(socket.into()),
+            session: OnceLock::new(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
     }
 
+    pub(crate) fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    #[cfg(feature = "tls")]
+    /// From now on all bytes go through this session.
+    pub(crate) fn secure(&self, session: Session) {
+        let fresh = self.session.set(Mutex::new(session)).is_ok();
+        debug_assert!(fresh, "a session replaces none");
+    }
+
+    #[cfg(feature = "tls")]
+    /// Takes the session out, for one within it.
+    pub(crate) fn take_session(&mut self) -> Option<Session> {
+        let session = self.session.take()?.into_inner();
+        Some(session.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether nothing stands between the socket and us that could keep bytes back.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.session.get().is_none()
+    }
+
+    fn session(&self) -> Option<MutexGuard<'_, Session>> {
+        let session = self.session.get()?;
+        Some(session.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes what has arrived; `WouldBlock` if nothing has, 0 at the end of the stream.
     pub(crate) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = retry(|| rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT))?.0;
+        let n = self.take(buffer)?;
         self.received.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 
+    fn take(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.session() {
+            Some(mut session) => session.read(buffer),
+            None => self.socket.recv(buffer),
+        }
+    }
+
     /// Waits for bytes and appends them to the buffer, which has room; none at the end of the
-    /// stream. False when the deadline came first. Without a deadline a single call waits and
-    /// takes: `poll` before it would cost a tenth of an echo.
+    /// stream. False when the deadline came first.
     pub(crate) fn recv_waiting(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> io::Result<bool> {
+        if deadline == Deadline::NEVER && self.is_plain() {
+            // A single call waits and takes: `poll` before it would cost a tenth of an echo.
+            let n = self.socket.recv_blocking(bytes)?;
+            self.received.fetch_add(n as u64, Ordering::Relaxed);
+            return Ok(true);
+        }
         loop {
-            let flags = match deadline {
-                Deadline::NEVER => RecvFlags::empty(),
-                deadline if !self.wait_readable(deadline)? => return Ok(false),
-                _ => RecvFlags::DONTWAIT,
-            };
-            match retry(|| rustix::net::recv(self, spare_capacity(bytes), flags)) {
-                Ok((n, _)) => {
-                    self.received.fetch_add(n as u64, Ordering::Relaxed);
-                    return Ok(true);
-                }
-                // Another thread or the system was faster.
+            if !self.wait_readable(deadline)? {
+                return Ok(false);
+            }
+            let start = bytes.len();
+            bytes.resize(bytes.capacity(), 0);
+            let result = self.recv(&mut bytes[start..]);
+            bytes.truncate(start + *result.as_ref().unwrap_or(&0));
+            match result {
+                Ok(_) => return Ok(true),
+                // Another thread was faster, or it was only a part of a TLS record.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Hands over what the socket takes at once; `WouldBlock` if it takes nothing.
+    /// Hands over what the socket takes at once; `WouldBlock` if it takes nothing. With TLS
+    /// a part of what was taken may wait for `flush`.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        // NOSIGNAL: std ignores SIGPIPE, but a program with a C main may not.
-        let n =
-            retry(|| rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))?;
+        let n = match self.session() {
+            Some(mut session) => session.write(bytes)?,
+            None => self.socket.send(bytes)?,
+        };
         self.sent.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 
+    /// Hands over what TLS has taken and the socket has not; `WouldBlock` while something is left.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.session().map_or(Ok(()), |mut session| session.flush())
+    }
+
+    /// Whether there is something to `flush`.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.session().is_some_and(|session| session.has_unsent())
+    }
+
     /// Hands over all bytes, waiting for room; for the handshake, when nothing else writes.
     pub(crate) fn send_all(&self, mut bytes: &[u8], deadline: Deadline) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.send(bytes) {
+        loop {
+            let result = match bytes {
+                [] => return self.flush_all(deadline),
+                bytes => self.send(bytes),
+            };
+            match result {
                 Ok(n) => bytes = &bytes[n..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.wait_writable(deadline)? {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    }
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.wait_out(error, deadline)?,
             }
+        }
+    }
+
+    fn flush_all(&self, deadline: Deadline) -> io::Result<()> {
+        while let Err(error) = self.flush() {
+            self.wait_out(error, deadline)?;
         }
         Ok(())
     }
 
+    /// Waits until there is room, if that was the error.
+    fn wait_out(&self, error: io::Error, deadline: Deadline) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock if self.wait_writable(deadline)? => Ok(()),
+            io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
+            _ => Err(error),
+        }
+    }
+
     /// Waits until `recv` has something to say; false when the deadline came first.
     pub(crate) fn wait_readable(&self, deadline: Deadline) -> io::Result<bool> {
+        if self.session().is_some_and(|session| session.has_unread()) {
+            return Ok(true);
+        }
         poll_one(self.as_fd(), PollFlags::IN, deadline)
     }
 
@@ -121,7 +168,7 @@ impl Wire {
         poll_one(self.as_fd(), PollFlags::OUT, deadline)
     }
 
-    /// Bytes received so far: any of them is a sign of life.
+    /// Bytes received so far, without those of TLS: any of them is a sign of life.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
@@ -130,35 +177,33 @@ impl Wire {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Says that nothing more will be sent. Errors mean that the peer is gone already.
+    /// Says that nothing more will be sent.
     pub(crate) fn shutdown_write(&self) {
-        self.shutdown(std::net::Shutdown::Write);
+        self.notify();
+        self.socket.shutdown(std::net::Shutdown::Write);
     }
 
     /// Lets a thread that waits for bytes find the end of the stream.
     pub(crate) fn shutdown_read(&self) {
-        self.shutdown(std::net::Shutdown::Read);
+        self.socket.shutdown(std::net::Shutdown::Read);
     }
 
     /// Ends both directions: every thread that waits for this socket wakes up.
     pub(crate) fn shutdown_both(&self) {
-        self.shutdown(std::net::Shutdown::Both);
+        self.notify();
+        self.socket.shutdown(std::net::Shutdown::Both);
     }
 
-    fn shutdown(&self, how: std::net::Shutdown) {
-        let _ = match &self.socket {
-            Socket::Tcp(stream) => stream.shutdown(how),
-            Socket::Unix(stream) => stream.shutdown(how),
-        };
-    }
-
-    /// Gives up on the peer: what it has not taken is thrown away, so that the kernel does not
-    /// go on retransmitting to a host that has vanished.
-    pub(crate) fn abort(&self) {
-        if let Socket::Tcp(stream) = &self.socket {
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    fn notify(&self) {
+        if let Some(mut session) = self.session() {
+            session.close_notify();
         }
-        self.shutdown_both();
+    }
+
+    /// Gives up on the peer: what it has not taken is thrown away.
+    pub(crate) fn abort(&self) {
+        self.socket.drop_unsent();
+        self.socket.shutdown(std::net::Shutdown::Both);
     }
 
     /// Reads and throws away what still comes, until the peer closes, `limit` bytes, or the
@@ -169,10 +214,10 @@ impl Wire {
         let mut buffer = vec![0; limit.min(16 * 1024)];
         while rest > 0 {
             // Not counted as received: nobody looks at it.
-            match retry(|| rustix::net::recv(self, &mut buffer[..], RecvFlags::DONTWAIT)) {
-                Ok((0, _)) => return,
+            match self.take(&mut buffer) {
+                Ok(0) => return,
                 Ok(_) if deadline.has_passed() => return,
-                Ok((n, _)) => rest = rest.saturating_sub(n),
+                Ok(n) => rest = rest.saturating_sub(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !matches!(self.wait_readable(deadline), Ok(true)) {
                         return;
@@ -186,15 +231,8 @@ impl Wire {
 
 impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.socket {
-            Socket::Tcp(stream) => stream.as_fd(),
-            Socket::Unix(stream) => stream.as_fd(),
-        }
+        self.socket.as_fd()
     }
-}
-
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
-    Ok(rustix::io::retry_on_intr(&mut call)?)
 }
 
 fn poll_one(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Deadline) -> io::Result<bool> {

@@ -1,4 +1,5 @@
-//! One list of cases for both ends: the same `Connection` is a server's and a client's.
+//! One list of cases for both ends, plain and over TLS: the same `Connection` is a server's and a
+//! client's.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use plainws::{CloseCode, Connection, Error, Message};
 use crate::support::pair::{Options, Pair, Role};
 use crate::support::tools::{PATIENCE, wait_until};
 
-/// Makes two tests of each case.
+/// Makes a test of each case for each end, plain and over TLS.
 macro_rules! cases {
     ($($case:ident),* $(,)?) => {
         mod at_the_server {
@@ -16,6 +17,14 @@ macro_rules! cases {
         }
         mod at_the_client {
             $(#[test] fn $case() { super::$case(super::Role::Client) })*
+        }
+        #[cfg(feature = "tls")]
+        mod at_the_server_over_tls {
+            $(#[test] fn $case() { super::$case(super::Role::TlsServer) })*
+        }
+        #[cfg(feature = "tls")]
+        mod at_the_client_over_tls {
+            $(#[test] fn $case() { super::$case(super::Role::TlsClient) })*
         }
     };
 }

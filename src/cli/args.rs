@@ -20,10 +20,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Serve(Serve),
-    #[cfg(all(
-        feature = "tls",
-        not(any(target_os = "windows", target_vendor = "apple"))
-    ))]
+    #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
     Cert(super::cert::Cert),
 }
 
@@ -32,10 +29,38 @@ pub(crate) enum Command {
 pub(crate) struct Serve {
     /// Listen here; repeatable. ADDR is HOST:PORT, [V6]:PORT, :PORT (all addresses of both IP
     /// families) or unix:/path; with port 0 the system chooses one. /hello, /clock and /counter
-    /// are served at each; with APP= (hello, clock, counter) every other path is that application
-    #[arg(long, value_name = "[APP=]ADDR", env = "PLAINWS_LISTEN", value_delimiter = ',',
+    /// are served at each; with APP= (hello, clock, counter) every other path is that application.
+    /// With --tls-cert it is TLS, unless plain+ stands in front; tls+ insists on TLS
+    #[arg(long, value_name = "[tls+][APP=]ADDR", env = "PLAINWS_LISTEN", value_delimiter = ',',
         default_value = "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789", value_parser = listen)]
     pub(crate) listen: Vec<Listen>,
+
+    /// Serve https and wss with this certificate: PEM, the issuers' behind it; or PKCS#12 (.p12,
+    /// .pfx). Read again on SIGHUP
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", env = "PLAINWS_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Its private key, in PEM. Default: the file of --tls-cert
+    #[cfg(feature = "tls")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PLAINWS_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// A file with the password of a PKCS#12 file. Default: an empty password
+    #[cfg(feature = "tls")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PLAINWS_TLS_PASSWORD_FILE",
+        requires = "tls_cert",
+        conflicts_with = "tls_key"
+    )]
+    pub(crate) tls_password_file: Option<PathBuf>,
 
     /// Serve index.html, hello.html, clock.html and counter.html of this folder instead of the
     /// bundled ones, and nothing else of it
@@ -96,11 +121,28 @@ pub(crate) struct Serve {
 /// An address, and the application that all of its paths belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
+    pub(crate) security: Security,
     pub(crate) app: Option<App>,
     pub(crate) address: String,
 }
 
+/// Whether a listener speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Security {
+    /// If there is a certificate.
+    Default,
+    Tls,
+    Plain,
+}
+
 fn listen(text: &str) -> Result<Listen, String> {
+    let (security, text) = if let Some(rest) = text.strip_prefix("tls+") {
+        (Security::Tls, rest)
+    } else if let Some(rest) = text.strip_prefix("plain+") {
+        (Security::Plain, rest)
+    } else {
+        (Security::Default, text)
+    };
     let (app, address) = match text.split_once('=') {
         // A path of a Unix socket may have one, too.
         Some((name, address)) if !name.contains([':', '/']) => {
@@ -117,6 +159,7 @@ fn listen(text: &str) -> Result<Listen, String> {
         }
     }
     Ok(Listen {
+        security,
         app,
         address: address.to_owned(),
     })
@@ -173,6 +216,18 @@ mod tests {
             "::1",
             "::1:80",
         ] {
+            assert!(listen(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listener_may_be_plain_beside_others_with_tls() {
+        let parsed = |text: &str| listen(text).map(|l| (l.security, l.app, l.address));
+        let counter = |security| Ok((security, Some(App::Counter), ":80".to_owned()));
+        assert_eq!(parsed("counter=:80"), counter(Security::Default));
+        assert_eq!(parsed("tls+counter=:80"), counter(Security::Tls));
+        assert_eq!(parsed("plain+counter=:80"), counter(Security::Plain));
+        for wrong in ["tls+", "tls+tls+:80", "plain+counter=", "ssl+:80"] {
             assert!(listen(wrong).is_err(), "{wrong}");
         }
     }

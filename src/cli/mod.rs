@@ -1,11 +1,13 @@
 //! The command line: arguments to values, values to running things, errors to exit codes.
 
 mod args;
-#[cfg(all(
-    feature = "tls",
-    not(any(target_os = "windows", target_vendor = "apple"))
-))]
+#[cfg(all(feature = "tls", not(target_vendor = "apple")))]
 mod cert;
+#[cfg(feature = "tls")]
+mod keys;
+#[cfg(not(feature = "tls"))]
+#[path = "no_keys.rs"]
+mod keys;
 mod logger;
 mod serve;
 mod units;
@@ -20,10 +22,7 @@ use args::{Args, Command};
 pub(crate) fn run() -> ExitCode {
     match Args::parse().command {
         Command::Serve(args) => serve::run(args),
-        #[cfg(all(
-            feature = "tls",
-            not(any(target_os = "windows", target_vendor = "apple"))
-        ))]
+        #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
         Command::Cert(args) => cert::run(args),
     }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use log::{error, info};
 use plainws::{Address, Listener, Server};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{Listen, Serve};
+use super::args::{Listen, Security, Serve};
+use super::keys::Keys;
 use super::logger;
 use crate::apps::{App, Apps, Pages};
 
@@ -30,23 +31,23 @@ pub(crate) fn run(args: Serve) -> ExitCode {
 
 fn serve(args: Serve) -> plainws::Result<ExitCode> {
     // Before anything can be lost by a signal.
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let pages = Pages::new(args.html_dir.clone()).map_err(|error| {
         format!(
             "cannot read the folder {}: {error}",
-            args.html_dir.unwrap_or_default().display()
+            args.html_dir.clone().unwrap_or_default().display()
         )
     })?;
     let apps = Apps::new(pages);
+    let keys = Keys::read(&args)?;
     let mut listeners = Vec::new();
-    for Listen { app, address } in &args.listen {
-        listeners.extend(
-            Listener::bind(address)?
-                .into_iter()
-                .map(|listener| (*app, listener)),
-        );
+    for listen in &args.listen {
+        let secure = is_secure(listen, keys.is_some())?;
+        for listener in Listener::bind(&listen.address)? {
+            listeners.push((listen.app, secure, listener));
+        }
     }
-    let owners: Vec<Option<App>> = listeners.iter().map(|(app, _)| *app).collect();
+    let owners: Vec<Option<App>> = listeners.iter().map(|(app, ..)| *app).collect();
     let mut server = Server::builder(|_| Ok(()))
         .route(move |request| Some(apps.route(request, owners[request.listener()])))
         .max_connections(args.max_connections)
@@ -64,13 +65,17 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         server = server.hosts(args.host);
     }
     let mut places = Vec::new();
-    for (app, listener) in listeners {
-        places.push((app, listener.local_addr().clone()));
-        server = server.listen(listener);
+    for (app, secure, listener) in listeners {
+        places.push(place(app, secure, listener.local_addr()));
+        server = match &keys {
+            #[cfg(feature = "tls")]
+            Some(keys) if secure => server.listen_tls(listener, keys.tls()),
+            _ => server.listen(listener),
+        };
     }
     let server = Arc::new(server.start()?);
-    for (app, address) in places {
-        info!("{}", place(app, &address));
+    for place in places {
+        info!("{place}");
     }
 
     let ended = signals.handle();
@@ -84,6 +89,13 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     };
     let mut stopping: Option<Instant> = None;
     for signal in signals.forever() {
+        if signal == SIGHUP {
+            match &keys {
+                Some(keys) => keys.read_again(),
+                None => info!("SIGHUP: there is no certificate to read again"),
+            }
+            continue;
+        }
         let name = if signal == SIGTERM {
             "SIGTERM"
         } else {
@@ -113,17 +125,35 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     }
 }
 
+fn is_secure(listen: &Listen, can: bool) -> plainws::Result<bool> {
+    match listen.security {
+        Security::Tls if !can => {
+            let address = &listen.address;
+            let way_out = if cfg!(feature = "tls") {
+                "name a certificate with --tls-cert; plainws cert makes one"
+            } else {
+                "this build has no TLS, it was made without the feature tls"
+            };
+            Err(format!("cannot serve TLS at {address}: {way_out}").into())
+        }
+        Security::Plain => Ok(false),
+        Security::Tls | Security::Default => Ok(can),
+    }
+}
+
 /// Where to find what is served, as a line to click on.
-fn place(app: Option<App>, address: &Address) -> String {
+fn place(app: Option<App>, secure: bool, address: &Address) -> String {
     let name = app.map_or("index", App::name);
+    let scheme = if secure { "https" } else { "http" };
     match address {
         Address::Tcp(tcp) if tcp.ip().is_unspecified() => {
             format!(
-                "{name} at http://localhost:{}/ and all addresses of this host",
+                "{name} at {scheme}://localhost:{}/ and all addresses of this host",
                 tcp.port()
             )
         }
-        Address::Tcp(tcp) => format!("{name} at http://{tcp}/"),
+        Address::Tcp(tcp) => format!("{name} at {scheme}://{tcp}/"),
+        unix if secure => format!("{name} at {unix}, with TLS"),
         unix => format!("{name} at {unix}"),
     }
 }

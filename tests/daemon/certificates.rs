@@ -520,6 +520,55 @@ fn a_full_disk_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_daemon_serves_with_it_and_clients_take_it() {
+    let directory = directory();
+    made(&directory, &[]);
+    let mut serve = plainws_command(&["serve", "--tls-cert", "localhost.pem"]);
+    serve
+        .args(["--listen", "hello=127.0.0.1:0"])
+        .current_dir(directory.path());
+    let daemon = Daemon::spawn(serve);
+    let port = url_port(&daemon.wait_line("hello at https://"));
+
+    let ca = fs::read(directory.path().join("localhost.crt")).unwrap();
+    for host in ["localhost", "127.0.0.1"] {
+        let client = Client::builder().ca(ca.clone());
+        let ws = client.connect(&format!("wss://{host}:{port}/"));
+        let ws = ws.unwrap_or_else(|error| panic!("{host}: {error}"));
+        ws.send("Rust").unwrap();
+        assert_eq!(text(&ws), "Hello Rust!");
+    }
+    // Another of the same name is not this one.
+    made(&directory, &["--out", "other.pem"]);
+    let other = fs::read(directory.path().join("other.crt")).unwrap();
+    let refused = Client::builder()
+        .ca(other)
+        .connect(&format!("wss://localhost:{port}/"));
+    refused.expect_err("a certificate that is not trusted");
+
+    let url = format!("https://localhost:{port}/healthz");
+    let Some(curl) = require("curl", "apt-get install curl") else {
+        return;
+    };
+    let mut curl = Command::new(curl);
+    curl.args(["-sS", "--max-time", "30", "--cacert", "localhost.crt", &url]);
+    curl.current_dir(directory.path());
+    let ended = run(curl);
+    assert_eq!(ended.stdout, "ok", "{ended:#?}");
+
+    let mut python = Command::new("python3");
+    let program = "import ssl, sys, urllib.request
+context = ssl.create_default_context(cafile='localhost.crt')
+context.verify_flags |= ssl.VERIFY_X509_STRICT
+print(urllib.request.urlopen(sys.argv[1], timeout=30, context=context).read().decode())";
+    python
+        .args(["-c", program, &url])
+        .current_dir(directory.path());
+    let ended = run(python);
+    assert_eq!(ended.stdout, "ok\n", "{ended:#?}");
+}
+
+#[test]
 fn openssl_with_the_configuration_in_certs_makes_the_same() {
     let directory = directory();
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/openssl.cnf");

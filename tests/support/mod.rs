@@ -4,6 +4,8 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod browser;
+#[cfg(feature = "tls")]
+pub mod certificates;
 pub mod pair;
 pub mod process;
 pub mod python;

@@ -3,15 +3,27 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use plainws::{Client, Connection, Server};
+use plainws::{Builder, Client, ClientBuilder, Connection, Server};
 
 use super::tools::PATIENCE;
 
-/// Which end a test looks at.
+/// Which end a test looks at, and what is between the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Server,
     Client,
+    TlsServer,
+    TlsClient,
+}
+
+impl Role {
+    fn is_server(self) -> bool {
+        matches!(self, Role::Server | Role::TlsServer)
+    }
+
+    fn has_tls(self) -> bool {
+        matches!(self, Role::TlsServer | Role::TlsClient)
+    }
 }
 
 /// The options of one end; what is not set is as by default, but pings are off.
@@ -48,6 +60,21 @@ macro_rules! apply {
     }};
 }
 
+/// Puts TLS between the two, with a certificate that was made once for all tests.
+#[cfg(feature = "tls")]
+fn secure(server: Builder, client: ClientBuilder) -> (Builder, ClientBuilder) {
+    use super::certificates::Certificate;
+    static CERTIFICATE: std::sync::LazyLock<Certificate> =
+        std::sync::LazyLock::new(Certificate::localhost);
+    let server = server.listen_tls("127.0.0.1:0", &CERTIFICATE.tls());
+    (server, client.ca(CERTIFICATE.pem()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn secure(_: Builder, _: ClientBuilder) -> (Builder, ClientBuilder) {
+    panic!("this build has no TLS");
+}
+
 /// `ours` is the end under test, `theirs` the other one.
 pub struct Pair {
     /// Dropped first: lets the handler return, so that the server's end answers a close.
@@ -64,9 +91,9 @@ impl Pair {
 
     /// With options for our end and for theirs.
     pub fn with(role: Role, ours: Options, theirs: Options) -> Pair {
-        let (server_options, client_options) = match role {
-            Role::Server => (ours, theirs),
-            Role::Client => (theirs, ours),
+        let (server_options, client_options) = match role.is_server() {
+            true => (ours, theirs),
+            false => (theirs, ours),
         };
         let (opened, connections) = mpsc::channel();
         let (release, hold) = mpsc::channel::<()>();
@@ -77,21 +104,27 @@ impl Pair {
             let _ = hold.lock().unwrap().recv();
             Ok(())
         };
-        let server = apply!(Server::builder(handler), server_options)
-            .listen("127.0.0.1:0")
-            .start()
-            .expect("a server");
-        let url = format!("ws://{}/path?query", server.local_addr());
-        let client = apply!(Client::builder(), client_options)
+        let mut server = apply!(Server::builder(handler), server_options);
+        let mut client = apply!(Client::builder(), client_options);
+        let mut scheme = "ws";
+        if role.has_tls() {
+            (server, client) = secure(server, client);
+            scheme = "wss";
+        } else {
+            server = server.listen("127.0.0.1:0");
+        }
+        let server = server.start().expect("a server");
+        let url = format!("{scheme}://{}/path?query", server.local_addr());
+        let client = client
             .header("X-Test", "yes")
             .connect(&url)
             .expect("a client");
         let at_server = connections
             .recv_timeout(PATIENCE)
             .expect("the handler runs");
-        let (ours, theirs) = match role {
-            Role::Server => (at_server, client),
-            Role::Client => (client, at_server),
+        let (ours, theirs) = match role.is_server() {
+            true => (at_server, client),
+            false => (client, at_server),
         };
         Pair {
             handler: release,

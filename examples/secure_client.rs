@@ -1,0 +1,30 @@
+//! hello_client over TLS. It trusts the server's self-signed certificate, and no other; a server on
+//! the Internet, with a certificate of a public issuer, needs no more than `plainws::connect`.
+//!
+//!     cargo run --example secure_server
+//!     cargo run --example secure_client
+
+use std::io::{self, Write};
+
+use plainws::Client;
+
+fn main() -> plainws::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let url = args.next();
+    let url = url.unwrap_or_else(|| "wss://localhost:8765".to_owned());
+    let pem = args.next().unwrap_or_else(|| "localhost.pem".to_owned());
+    let ws = Client::builder().ca(std::fs::read(pem)?).connect(&url)?;
+
+    print!("What's your name? ");
+    io::stdout().flush()?;
+    let mut name = String::new();
+    io::stdin().read_line(&mut name)?;
+    let name = name.trim_end();
+
+    ws.send(name)?;
+    println!("> {name}");
+
+    let greeting = ws.recv()?;
+    println!("< {greeting}");
+    Ok(())
+}
