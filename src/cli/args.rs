@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
     Cert(super::cert::Cert),
 }

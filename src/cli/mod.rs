@@ -21,7 +21,7 @@ use args::{Args, Command};
 /// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own).
 pub(crate) fn run() -> ExitCode {
     match Args::parse().command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
         Command::Cert(args) => cert::run(args),
     }
