@@ -19,7 +19,9 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
+    #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+    Cert(super::cert::Cert),
 }
 
 /// Serve hello, clock and counter, as pages and as WebSockets at the same URLs
