@@ -29,3 +29,6 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// What a build without TLS says.
+#[cfg(not(feature = "tls"))]
+mod without_tls;
