@@ -151,7 +151,7 @@ fn a_head_that_drips_does_not_move_the_deadline() {
         );
     });
     let start = Instant::now();
-    let client = Client::builder().open_timeout(Duration::from_millis(300));
+    let client = Client::builder().open_timeout(Duration::from_millis(700));
     let error = fails(client.connect(&peer.url("/")));
     assert!(
         start.elapsed() < Duration::from_secs(20),
@@ -159,7 +159,7 @@ fn a_head_that_drips_does_not_move_the_deadline() {
         start.elapsed()
     );
     assert!(matches!(error, Error::TimedOut(_)), "{error}");
-    let text = format!("no answer from {} within 300ms", peer.address);
+    let text = format!("no answer from {} within 700ms", peer.address);
     assert_eq!(error.to_string(), text);
 }
 
@@ -305,4 +305,45 @@ fn a_host_with_two_addresses_is_reached_by_the_one_that_answers() {
         ws.unwrap().peer_addr().to_string(),
         peer.address.to_string()
     );
+}
+
+/// All that a client sends before it has got an answer, while it waits for TLS.
+#[track_caller]
+fn said_without_tls(connect: impl FnOnce(&str) -> plainws::Result<Connection>) -> String {
+    let (say, said) = std::sync::mpsc::channel();
+    let peer = Peer::new(move |caller, _| {
+        let mut buffer = [0; 4096];
+        let read = caller.stream.read(&mut buffer).unwrap_or(0);
+        say.send(String::from_utf8_lossy(&buffer[..read]).into_owned())
+            .unwrap();
+    });
+    let error = fails(connect(&peer.address.to_string())).to_string();
+    assert!(error.contains("TLS"), "{error}");
+    said.recv_timeout(PATIENCE).expect("a connection")
+}
+
+#[test]
+fn nothing_is_said_in_plain_text_where_tls_is_wanted() {
+    let said = said_without_tls(|address| {
+        let client = Client::builder().basic_auth("ada", "secret");
+        client.connect(&format!("wss://{address}/"))
+    });
+    assert!(!said.contains("GET"), "{said:?}");
+    let said = said_without_tls(|address| {
+        let socket = TcpStream::connect(address).unwrap();
+        Client::builder().connect_over("wss://localhost/", socket)
+    });
+    assert!(!said.contains("GET"), "{said:?}");
+    let said = said_without_tls(|address| {
+        let client = Client::builder().proxy(&*format!("https://ada:secret@{address}"));
+        client.connect("ws://server.invalid/")
+    });
+    assert!(!said.contains("CONNECT"), "{said:?}");
+    // An upgrade by a redirect.
+    let said = said_without_tls(|address| {
+        let location = format!("https://{address}/");
+        let answer = format!("HTTP/1.1 301 x\r\nLocation: {location}\r\n\r\n");
+        plainws::connect(&Peer::saying(answer).url("/"))
+    });
+    assert!(!said.contains("GET"), "{said:?}");
 }

@@ -1,49 +1,26 @@
 //! What the client logs of an opening handshake, and that it holds no secret.
 
-use std::sync::Once;
-
-use log::{LevelFilter, Log, Metadata, Record};
-
 use super::*;
-
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Keeps the client's own lines; those of frames are not even made.
-struct Kept;
-
-impl Log for Kept {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "plainws::client"
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
+use crate::support::logs;
+use crate::support::tools::wait_until;
 
 /// The lines of the connection that asked for this path, without their name.
 fn lines(path: &str) -> Vec<String> {
-    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    let first = lines.iter().find(|line| line.contains(path));
-    let name = first.and_then(|line| line.split(' ').next()).unwrap();
+    let mut lines = logs::lines();
+    lines.retain(|line| line.target == "plainws::client");
+    let first = lines.iter().find(|line| line.text.contains(path));
+    let name = first.and_then(|line| line.text.split(' ').next()).unwrap();
     assert!(name.starts_with("ws-client-"), "{name}");
     let name = format!("{name} ");
-    let own = lines.iter().filter_map(|line| line.strip_prefix(&name));
+    let own = lines
+        .iter()
+        .filter_map(|line| line.text.strip_prefix(&name));
     own.map(str::to_owned).collect()
 }
 
 #[test]
 fn heads_redirects_and_proxies_are_logged_without_secrets() {
-    static START: Once = Once::new();
-    START.call_once(|| {
-        log::set_logger(&Kept).expect("no other logger");
-        log::set_max_level(LevelFilter::Debug);
-    });
+    logs::keep();
     let there = Peer::saying(format!(
         "{UPGRADE}Set-Cookie: secret\r\nX-Note: \x1b[31m\u{e9}\r\n\r\n"
     ));
@@ -66,8 +43,7 @@ fn heads_redirects_and_proxies_are_logged_without_secrets() {
     let client = client
         .header("Cookie", "secret")
         .basic_auth("ada", "secret");
-    let error = client.connect("ws://server.invalid/logged?1");
-    drop(error.unwrap());
+    drop(client.connect("ws://server.invalid/logged?1").unwrap());
     let mut lines = lines("/logged?1");
     let is_key = |line: &String| line.contains("Sec-WebSocket-") || line.contains("Basic ");
     lines.retain(|line| !is_key(line));
@@ -102,4 +78,27 @@ fn heads_redirects_and_proxies_are_logged_without_secrets() {
         "< Connection: Upgrade".to_owned(),
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn pings_and_pongs_are_logged_apart_from_other_frames() {
+    logs::keep();
+    let handler = |ws: &Connection| ws.recv().map(drop);
+    let server = plainws::Server::builder(handler).listen("127.0.0.1:0");
+    let server = server.start().unwrap();
+    let ws = plainws::connect(&format!("ws://{}/", server.local_addr())).unwrap();
+    ws.ping().unwrap();
+    let name = format!("ws-client-{} ", ws.id());
+    let directions = wait_until("a ping and a pong in the log", PATIENCE, || {
+        // Receiving is what sees the answer.
+        assert_eq!(ws.recv_timeout(Duration::from_millis(10)).unwrap(), None);
+        let mut lines = logs::lines();
+        lines.retain(|line| line.target == "plainws::keepalive");
+        let own = lines
+            .iter()
+            .filter_map(|line| line.text.strip_prefix(&name));
+        let own: Vec<String> = own.map(|text| text[..6].to_owned()).collect();
+        (own.len() >= 2).then_some(own)
+    });
+    assert_eq!(directions, ["> PING", "< PONG"]);
 }

@@ -182,7 +182,7 @@ fn a_server_that_accepts_and_closes_is_not_asked_in_a_hot_loop() {
     let peer = Peer::new(|caller, _| caller.upgrade());
     let (retry, failures) = told(client().retry(&peer.url("/")));
     // Long enough that a busy machine does not take a connection for one that lasted.
-    let first = Duration::from_millis(300);
+    let first = Duration::from_millis(600);
     let retry = retry.first_delay(first).max_delay(first);
     let start = Instant::now();
     let connections = retry.take(4).map(|ws| drop(ws.unwrap())).count();

@@ -161,11 +161,11 @@ fn a_socks_proxy_that_hangs_or_goes_is_named() {
         caller.say([5]);
         caller.wait_end();
     });
-    let soon = client(&silent, "").open_timeout(Duration::from_millis(100));
+    let soon = client(&silent, "").open_timeout(Duration::from_millis(500));
     let error = fails(soon.connect("ws://h/"));
     assert!(matches!(error, Error::TimedOut(_)), "{error}");
     let text = format!(
-        "no answer from the proxy socks5h://{} within 100ms",
+        "no answer from the proxy socks5h://{} within 500ms",
         silent.address
     );
     assert_eq!(error.to_string(), text);
