@@ -6,6 +6,7 @@
 pub mod browser;
 #[cfg(feature = "tls")]
 pub mod certificates;
+pub mod logs;
 pub mod pair;
 pub mod process;
 pub mod python;
