@@ -121,17 +121,8 @@ mod hub;
 
 mod caretaker;
 
-// The other end: its options, and what becomes of a URL, in order.
-mod answer;
-mod attempt;
+// The other end: what becomes of a URL has files of its own.
 mod client;
-mod dial;
-mod environment;
-mod offer;
-mod proxy;
-mod retry;
-mod socks;
-mod target;
 
 // What they stand on.
 mod backlog;
@@ -142,17 +133,17 @@ mod error;
 mod escaped;
 mod frame;
 mod keepalive;
-mod login;
 mod message;
 mod origin;
 mod progress;
 mod request;
 mod response;
 mod socket;
+mod subprotocols;
 mod tls;
 mod wire;
 
-pub use client::{Client, ClientBuilder, connect};
+pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use connection::{Connection, Messages};
 pub use error::{Closed, Error, Refused, Result};
 pub use handshake::Answer;
@@ -161,7 +152,6 @@ pub use listener::{Address, Listener};
 pub use message::{CloseCode, CloseFrame, Message};
 pub use request::Request;
 pub use response::Response;
-pub use retry::{Retry, Stopper};
 pub use server::{Builder, Endpoint, Handle, Server, serve};
 pub use socket::Socket;
 #[cfg(feature = "tls")]

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use log::debug;
 
+use super::target;
 use crate::connection;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
-use crate::target;
 use crate::wire::Wire;
 
 /// The log target of what a client says and hears before the connection is open.

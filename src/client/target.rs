@@ -6,9 +6,9 @@
 use std::fmt::{self, Write};
 use std::net::Ipv6Addr;
 
+use super::login::Login;
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
-use crate::login::Login;
 
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq)]

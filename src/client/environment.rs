@@ -4,8 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::proxy::Url;
-use crate::target::Target;
+use super::proxy::Url;
+use super::target::Target;
 
 /// The proxies of the environment.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
-use crate::attempt::Attempt;
+use super::attempt::Attempt;
 use crate::error::{Error, Result};
 use crate::listener::Address;
 use crate::socket::Socket;
