@@ -122,6 +122,7 @@ pub use client::{Client, ClientBuilder, connect};
 pub use connection::{Connection, Messages};
 pub use dial::Socket;
 pub use error::{Closed, Error, Refused, Result};
+pub use escaped::escaped;
 pub use handshake::Answer;
 pub use hub::{Clients, Hub, Registration};
 pub use listener::{Address, Listener};
