@@ -1,49 +1,39 @@
-//! `connect`, and `Client` with its builder: a URL becomes a TCP connection, a request and a
-//! checked answer (RFC 6455, section 4.1), and the same `Connection` as on a server.
+//! `connect`, and `Client` with its builder: a URL becomes a socket, a request and a checked answer
+//! (RFC 6455, section 4.1), and the same `Connection` as on a server.
 //!
-//! All in the caller's thread, within one deadline.
+//! All in the caller's thread, within one deadline. Each stage has a file of its own; here is their
+//! order, and the rules of redirects.
 
-use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tungstenite::handshake::client::generate_key;
-use tungstenite::handshake::derive_accept_key;
-use tungstenite::http::Uri;
 use tungstenite::protocol::Role;
 
+use crate::answer::Answer;
+use crate::attempt::Attempt;
 use crate::caretaker::Caretaker;
 use crate::config::{Config, DEFAULT_CLIENT_MAX_SIZE, connection_options};
-use crate::connection::{self, Connection, Opened};
-use crate::deadline::Deadline;
-use crate::dial::Socket;
-use crate::error::{Error, Refused, Result};
-use crate::escaped::Escaped;
-use crate::listener::Address;
+use crate::connection::{Connection, Opened};
+use crate::dial::{self, Line, Socket};
+use crate::environment::Environment;
+use crate::error::{Error, Result};
 use crate::login::Login;
-use crate::proxy::Choice;
-use crate::request::{self, Request};
+use crate::offer::Offer;
+use crate::proxy::{Choice, Url};
+use crate::request::Request;
 use crate::retry::Retry;
+use crate::target::Target;
 use crate::tls::Trust;
-use crate::wire::Wire;
 
-/// Limits of what a server may answer to the handshake.
-const MAX_HEAD: usize = 64 * 1024;
-const MAX_HEADERS: usize = 128;
-const MAX_BODY: usize = 4096;
-const BODY_TIMEOUT: Duration = Duration::from_secs(1);
-/// No server takes a request as large as this.
-const MAX_REQUEST: usize = 32 * 1024;
+const MAX_REDIRECTS: usize = 10;
 
 /// Connects to a WebSocket server, `ws://localhost:8765/path?query`, with the defaults of
 /// [`Client`]. Waits for the opening handshake, 10 s at most.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] for what is no such URL, [`Error::Io`] if nobody can be reached there,
-/// [`Error::TimedOut`], [`Error::Refused`] if the server answers with something else than an
-/// upgrade, [`Error::Handshake`] if its answer is not one of RFC 6455.
+/// As [`ClientBuilder::connect`].
 ///
 /// ```no_run
 /// let ws = plainws::connect("ws://localhost:8765")?;
@@ -76,25 +66,22 @@ impl Client {
         };
         ClientBuilder {
             config,
-            headers: Vec::new(),
-            origin: None,
-            subprotocols: Vec::new(),
+            offer: Offer::default(),
             login: None,
             proxy: Choice::default(),
-            max_redirects: 10,
-            tls: Trust,
+            max_redirects: MAX_REDIRECTS,
+            tls: Trust::default(),
         }
     }
 }
 
-/// Describes a client's connection before it is made; it may be used again.
+/// Describes a client's connection before it is made; it may be used again, and from several
+/// threads. Neither its `Debug` nor an error or a log line of it shows a password.
 #[derive(Clone)]
 #[must_use = "a description does nothing until it connects"]
 pub struct ClientBuilder {
     config: Config,
-    headers: Vec<(String, String)>,
-    origin: Option<String>,
-    subprotocols: Vec<String>,
+    offer: Offer,
     login: Option<Login>,
     proxy: Choice,
     max_redirects: usize,
@@ -102,47 +89,126 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Adds a header to the request: `Origin` for example. Those of the handshake itself cannot
-    /// be replaced.
+    /// Adds a header to the request. Those of the handshake itself cannot be replaced, which
+    /// [`connect`](ClientBuilder::connect) tells.
+    ///
+    /// `Authorization`, `Cookie` and `Proxy-Authorization` are for the server that the URL names: a
+    /// redirect to another scheme, host or port is followed without them.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .header("Authorization", "Bearer e4d909c2")
+    ///     .connect("ws://localhost:8765")?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+        self.offer.headers.push((name.into(), value.into()));
         self
     }
 
-    /// TODO
+    /// The web page's origin that the request shall come from, `https://app.example`: servers that
+    /// serve browsers look at it. Defaults to none, as for a program.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .origin("https://app.example")
+    ///     .connect("ws://localhost:8765")?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
-        self.origin = Some(origin.into());
+        self.offer.origin = Some(origin.into());
         self
     }
 
-    /// TODO
+    /// The subprotocols offered to the server, the best first; it chooses one of them, which is
+    /// [`Connection::subprotocol`], or none. A server that chooses another one is an error.
+    /// Defaults to none.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .subprotocols(["chat.v2", "chat.v1"])
+    ///     .connect("ws://localhost:8765")?;
+    /// assert!(ws.subprotocol().is_some(), "this server does not chat");
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self.offer.subprotocols = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// TODO
+    /// Who we are, by HTTP's Basic authentication (RFC 7617), instead of the name and the password
+    /// that the URL has: `ws://NAME:PASSWORD@HOST/`, percent-encoded. A header `Authorization` given
+    /// by [`header`](ClientBuilder::header) counts before both. Over `ws://` everybody on the way
+    /// can read it.
+    ///
+    /// A redirect to another scheme, host or port is followed without it. Defaults to none.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .basic_auth("ada", "open sesame")
+    ///     .connect("ws://localhost:8765")?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn basic_auth(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.login = Some(Login::new(name, password));
         self
     }
 
-    /// TODO
+    /// The URL of a proxy that all servers are reached through, `None` for the direct way: an HTTP
+    /// proxy that knows CONNECT, `http://HOST:PORT` or over TLS `https://HOST:PORT`; or a SOCKS 5
+    /// proxy, `socks5h://HOST:PORT`, which resolves the server's name itself, or
+    /// `socks5://HOST:PORT`, for which it is resolved here. With a login as
+    /// `http://NAME:PASSWORD@HOST:PORT`, percent-encoded. Ports default to 80, 443 and 1080.
+    ///
+    /// Defaults to none.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .proxy("socks5h://localhost:9050")
+    ///     .connect("ws://server.example")?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn proxy<'a>(mut self, url: impl Into<Option<&'a str>>) -> Self {
         self.proxy = match url.into() {
-            Some(url) => Choice::Given(url.to_owned()),
+            Some(url) => Choice::Given(Url(url.to_owned())),
             None => Choice::Direct,
         };
         self
     }
 
-    /// TODO
+    /// Reads the proxies from the environment, now; of itself the library reads none.
+    ///
+    /// For `wss://` it is the first of `wss_proxy`, `https_proxy` and `all_proxy`, for `ws://` of
+    /// `ws_proxy`, `http_proxy`, `https_proxy` and `all_proxy`, each in lower case or else in upper
+    /// case; an empty one in lower case switches both off. `HTTP_PROXY` in upper case does not count
+    /// in a CGI program (where `REQUEST_METHOD` is set), as it may come from a request. The values
+    /// are URLs as for [`proxy`](ClientBuilder::proxy); without a scheme, `http://` is meant.
+    ///
+    /// `no_proxy` lists what is reached directly, separated by commas: hosts, each with what is
+    /// below it (`example.com` or `.example.com`), addresses, nets (`10.0.0.0/8`), each of which may
+    /// have a `:PORT`, or `*` for all. A redirect is looked up again.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .proxy_from_env()
+    ///     .connect("ws://server.example")?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn proxy_from_env(mut self) -> Self {
-        self.proxy = Choice::Environment;
+        let environment = Environment::read(|name| std::env::var(name).ok());
+        self.proxy = Choice::Environment(Box::new(environment));
         self
     }
 
-    /// TODO
+    /// How many redirects are followed, one after the other; with 0 a redirect is
+    /// [`Error::Refused`], as any other answer. Never from `wss://` to `ws://`. Defaults to 10.
+    ///
+    /// ```no_run
+    /// let ws = plainws::Client::builder()
+    ///     .max_redirects(0)
+    ///     .connect("ws://localhost:8765")?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn max_redirects(mut self, redirects: usize) -> Self {
         self.max_redirects = redirects;
         self
@@ -150,332 +216,198 @@ impl ClientBuilder {
 
     connection_options!("1 MiB");
 
-    /// TODO
-    pub fn connect_over(&self, url: &str, socket: impl Into<Socket>) -> Result<Connection> {
-        let (_, _) = (url, socket.into());
-        Err(Error::Invalid("not yet".to_owned()))
+    /// Connects to `ws://[NAME:PASSWORD@]HOST[:PORT][/PATH][?QUERY]`, or `wss://` for TLS, with the
+    /// ports 80 and 443 by default. Characters of path and query that need it are percent-encoded.
+    ///
+    /// Waits until the connection is open: names, TCP, proxy, TLS, upgrade and redirects together
+    /// for [`open_timeout`](ClientBuilder::open_timeout). Of a host with several addresses each may
+    /// take its share of the time left. Only the system's resolver of names, which cannot be
+    /// stopped, may take longer, some 10 s when its name servers are silent.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Invalid`]: what is no such URL, or an option that cannot be meant.
+    /// - [`Error::Io`]: nobody can be reached there, or it closed without an answer.
+    /// - [`Error::TimedOut`]: not open in time; says which stage it was.
+    /// - [`Error::Tls`]: TLS has failed.
+    /// - [`Error::Refused`]: the server, or a proxy, answers with something else than an upgrade.
+    /// - [`Error::Handshake`]: the answer is not one of RFC 6455, or leads where it may not.
+    ///
+    /// ```no_run
+    /// match plainws::Client::builder().connect("ws://localhost:8765") {
+    ///     Ok(ws) => ws.send("Rust")?,
+    ///     Err(plainws::Error::Refused(refused)) => println!("{}: {}", refused.status, refused.body),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn connect(&self, url: &str) -> Result<Connection> {
+        let mut target = self.target(url)?;
+        let attempt = Attempt::new(self.config.open_timeout);
+        let mut trusted = true;
+        let mut redirects = 0;
+        loop {
+            let asked = Asked::new(self, &target, trusted)?;
+            let line = match self.proxy.of(&target)? {
+                Some(proxy) => proxy.reach(&attempt, &target, &self.tls)?,
+                None => dial::dial(&attempt, &target.host, target.port, target.place())?,
+            };
+            let (line, answer) = self.ask(&attempt, line, &target, &asked)?;
+            let location = answer.location().filter(|_| self.max_redirects > 0);
+            let Some(location) = location else {
+                return self.open(&attempt, line, &target, asked, answer);
+            };
+            // The answer's body is of no interest, nor is the connection.
+            let next = target.follow(location)?;
+            if target.secure && !next.secure {
+                return Err(Error::Handshake(format!(
+                    "{target} redirects to {next}, which is not encrypted"
+                )));
+            }
+            redirects += 1;
+            if redirects > self.max_redirects {
+                return Err(Error::Handshake(format!(
+                    "more than {} redirects, the last one to {next}",
+                    self.max_redirects
+                )));
+            }
+            attempt.log(format_args!("redirected to {next}"));
+            // Once left, the server is not trusted on the way back either: who sends there now is
+            // somebody else.
+            trusted = trusted && next.is_same_origin(&target);
+            target = next;
+        }
     }
 
-    /// TODO
+    /// Opens a connection over a socket that you have connected: through a tunnel of your own, or a
+    /// Unix socket. The URL's scheme, host and path are used as ever, for TLS and the request;
+    /// neither proxies nor redirects are, one of which is [`Error::Refused`].
+    ///
+    /// The socket is made blocking. Waits for TLS and upgrade, for
+    /// [`open_timeout`](ClientBuilder::open_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](ClientBuilder::connect).
+    ///
+    /// ```no_run
+    /// let socket = std::os::unix::net::UnixStream::connect("/run/plainws/counter.sock")?;
+    /// let ws = plainws::Client::builder().connect_over("ws://localhost/", socket)?;
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn connect_over(&self, url: &str, socket: impl Into<Socket>) -> Result<Connection> {
+        let target = self.target(url)?;
+        let attempt = Attempt::new(self.config.open_timeout);
+        let asked = Asked::new(self, &target, true)?;
+        let line = Line::over(socket.into());
+        let line = line.map_err(|error| attempt.failed("cannot use the given socket", error))?;
+        let (line, answer) = self.ask(&attempt, line, &target, &asked)?;
+        self.open(&attempt, line, &target, asked, answer)
+    }
+
+    /// Connects again and again: an endless iterator of connections, which waits between attempts
+    /// that fail. Does nothing until it is asked for the first one.
+    ///
+    /// ```no_run
+    /// for ws in plainws::Client::builder().retry("ws://localhost:8765/counter") {
+    ///     let ws = ws?; // what will not pass by trying again
+    ///     while let Ok(message) = ws.recv() {
+    ///         println!("{message}");
+    ///     }
+    /// }
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
     pub fn retry(&self, url: &str) -> Retry {
         Retry::new(self.clone(), url)
     }
 
-    /// Connects. Waits for the opening handshake.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`].
-    pub fn connect(&self, url: &str) -> Result<Connection> {
-        let target = Target::parse(url)?;
-        let key = generate_key();
-        let fields = self.fields(&target, &key)?;
-        let deadline = Deadline::after(self.config.open_timeout);
-        let (stream, peer) = self.reach(&target, deadline)?;
-        let local = stream.local_addr();
-        let wire = Wire::tcp(stream);
-        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (&**n, &**v)).collect();
-        let mut head = format!("GET {} HTTP/1.1\r\n", target.path);
-        for (name, value) in &fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+    /// Where the URL leads, and who we are there.
+    fn target(&self, url: &str) -> Result<Target> {
+        let mut target = Target::parse(url)?;
+        if self.login.is_some() {
+            target.login.clone_from(&self.login);
         }
-        head.push_str("\r\n");
-        wire.send_all(head.as_bytes(), deadline)
-            .map_err(|error| self.timed_out(&target, error, "cannot send the request to"))?;
-        let (answer, rest) = self.read_answer(&wire, &target, deadline)?;
-        check_answer(&answer, &key)?;
+        Ok(target)
+    }
+
+    /// Makes TLS, if it is wanted, sends the request and reads the answer.
+    fn ask(
+        &self,
+        attempt: &Attempt,
+        mut line: Line,
+        target: &Target,
+        asked: &Asked,
+    ) -> Result<(Line, Answer)> {
+        if target.secure {
+            let wire = &mut line.wire;
+            self.tls.secure(wire, &target.host, attempt.deadline)?;
+        }
+        let place = target.place();
+        let first = format!("GET {} HTTP/1.1", target.path);
+        attempt.send_head(&line.wire, &first, &asked.fields, &place)?;
+        let answer = Answer::read(attempt, &line.wire, &place)?;
+        Ok((line, answer))
+    }
+
+    /// Opens the connection, if the answer is an upgrade.
+    fn open(
+        &self,
+        attempt: &Attempt,
+        line: Line,
+        target: &Target,
+        asked: Asked,
+        answer: Answer,
+    ) -> Result<Connection> {
+        if answer.status != 101 {
+            return Err(answer.refused(attempt, &line.wire, None));
+        }
+        let subprotocol = answer.check(&asked.key, &self.offer.subprotocols)?;
+        let fields: Vec<(&str, &str)> = asked.fields.iter().map(|(n, v)| (&**n, &**v)).collect();
         Ok(Connection::new(Opened {
-            id: connection::next_id(),
+            id: attempt.id,
             role: Role::Client,
             config: self.config.clone(),
-            wire: Arc::new(wire),
+            wire: Arc::new(line.wire),
             caretaker: Caretaker::shared()?,
-            peer,
-            local: local.map_or(Address::Unix(None), Address::Tcp),
+            peer: line.peer,
+            local: line.local,
             request: Request::of_client(&target.path, &fields),
-            subprotocol: None,
+            subprotocol,
             response: answer.headers.into(),
-            rest,
+            rest: answer.rest,
         }))
     }
+}
 
-    fn fields(&self, target: &Target, key: &str) -> Result<Vec<(String, String)>> {
-        let mut fields = vec![
-            ("Host".to_owned(), target.authority.clone()),
-            ("Upgrade".to_owned(), "websocket".to_owned()),
-            ("Connection".to_owned(), "Upgrade".to_owned()),
-            ("Sec-WebSocket-Key".to_owned(), key.to_owned()),
-            ("Sec-WebSocket-Version".to_owned(), "13".to_owned()),
-        ];
-        for (name, value) in &self.headers {
-            let token =
-                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            let fine =
-                !name.is_empty() && name.bytes().all(token) && !value.contains(['\r', '\n', '\0']);
-            if !fine {
-                return Err(Error::Invalid(format!("'{}' is no header", Escaped(name))));
-            }
-            if fields
-                .iter()
-                .take(5)
-                .any(|(own, _)| own.eq_ignore_ascii_case(name))
-            {
-                return Err(Error::Invalid(format!(
-                    "the header {name} is set by the handshake itself"
-                )));
-            }
-            fields.push((name.clone(), value.clone()));
-        }
-        let size: usize = fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum();
-        if size + target.path.len() > MAX_REQUEST {
-            return Err(Error::Invalid(format!(
-                "a request of {size} bytes is larger than the limit of {MAX_REQUEST} bytes"
-            )));
-        }
-        Ok(fields)
-    }
+/// What is sent to one server: its headers, with a key of its own (RFC 6455, section 4.1).
+struct Asked {
+    key: String,
+    fields: Vec<(String, String)>,
+}
 
-    /// Tries the addresses of the name one after the other, all within the deadline.
-    fn reach(&self, target: &Target, deadline: Deadline) -> Result<(TcpStream, Address)> {
-        let addresses = (target.host.as_str(), target.port)
-            .to_socket_addrs()
-            .map_err(|error| target.failed("cannot resolve", error))?;
-        let mut last = io::Error::other("the name has no address");
-        for address in addresses {
-            let left = deadline.remaining().unwrap_or(self.config.open_timeout);
-            if left.is_zero() {
-                break;
-            }
-            match TcpStream::connect_timeout(&address, left) {
-                Ok(stream) => return Ok((stream, Address::Tcp(address))),
-                Err(error) => last = error,
-            }
-        }
-        Err(self.timed_out(target, last, "cannot connect to"))
-    }
-
-    fn timed_out(&self, target: &Target, error: io::Error, what: &str) -> Error {
-        if error.kind() == io::ErrorKind::TimedOut {
-            let limit = self.config.open_timeout;
-            return Error::TimedOut(format!("{what} {} within {limit:?}", target.authority));
-        }
-        target.failed(what, error)
-    }
-
-    fn read_answer(
-        &self,
-        wire: &Wire,
-        target: &Target,
-        deadline: Deadline,
-    ) -> Result<(Answer, Vec<u8>)> {
-        let mut bytes = Vec::with_capacity(1024);
-        let end = loop {
-            if let Some(end) = request::head_end(&bytes) {
-                break end;
-            }
-            if bytes.len() > MAX_HEAD {
-                return Err(Error::Handshake(format!(
-                    "the head of the server's answer is longer than the limit of {MAX_HEAD} bytes"
-                )));
-            }
-            let read = receive(wire, &mut bytes, deadline);
-            if read.map_err(|error| self.timed_out(target, error, "no answer from"))? == 0 {
-                return Err(Error::Handshake(format!(
-                    "{} closed without an answer",
-                    target.authority
-                )));
-            }
-        };
-        let mut rest = bytes.split_off(end);
-        let mut answer = Answer::parse(&bytes)?;
-        if answer.status != 101 {
-            // What a refusal says is worth waiting for a little, but it is not needed.
-            let deadline = deadline.or(Deadline::after(BODY_TIMEOUT));
-            let length = answer.body_length();
-            while rest.len() < length
-                && matches!(receive(wire, &mut rest, deadline), Ok(n) if n > 0)
-            {}
-            rest.truncate(length);
-            answer.body = String::from_utf8_lossy(&rest).into_owned();
-        }
-        Ok((answer, rest))
+impl Asked {
+    fn new(client: &ClientBuilder, target: &Target, trusted: bool) -> Result<Asked> {
+        let key = generate_key();
+        let fields = client.offer.fields(target, &key, trusted)?;
+        Ok(Asked { key, fields })
     }
 }
 
-impl std::fmt::Debug for ClientBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientBuilder").finish_non_exhaustive()
+/// Without passwords: of headers, whose values may be any secret, only the names.
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.offer.headers.iter().map(|(name, _)| &**name).collect();
+        f.debug_struct("ClientBuilder")
+            .field("config", &self.config)
+            .field("headers", &names)
+            .field("origin", &self.offer.origin)
+            .field("subprotocols", &self.offer.subprotocols)
+            .field("basic_auth", &self.login)
+            .field("proxy", &self.proxy)
+            .field("max_redirects", &self.max_redirects)
+            .field("tls", &self.tls)
+            .finish()
     }
-}
-
-/// Waits for bytes and appends them; 0 at the end of the stream.
-fn receive(wire: &Wire, bytes: &mut Vec<u8>, deadline: Deadline) -> io::Result<usize> {
-    loop {
-        if !wire.wait_readable(deadline)? {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let start = bytes.len();
-        bytes.resize(start + 1024, 0);
-        let read = wire.recv(&mut bytes[start..]);
-        bytes.truncate(start + *read.as_ref().unwrap_or(&0));
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return read,
-        }
-    }
-}
-
-/// Where a URL leads.
-struct Target {
-    host: String,
-    port: u16,
-    /// As `Host` wants it: without the default port.
-    authority: String,
-    /// Path and query.
-    path: String,
-}
-
-impl Target {
-    fn parse(url: &str) -> Result<Target> {
-        let invalid = |why: &str| {
-            Error::Invalid(format!(
-                "'{}' is no WebSocket URL: {why}; write ws://HOST[:PORT][/PATH]",
-                Escaped(url)
-            ))
-        };
-        let uri: Uri = url.parse().map_err(|_| invalid("it cannot be read"))?;
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => return Err(invalid("TLS is not in this version yet")),
-            _ => return Err(invalid("its scheme is not ws")),
-        }
-        if url.contains('#') {
-            return Err(invalid("it has a fragment"));
-        }
-        let authority = uri.authority().ok_or_else(|| invalid("it has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(invalid("user names in URLs are not in this version yet"));
-        }
-        let host = authority.host();
-        if host.is_empty() {
-            return Err(invalid("it has no host"));
-        }
-        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
-            Some(port) => port.parse().map_err(|_| invalid("its port is no port"))?,
-            None => 80,
-        };
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Ok(Target {
-            // The resolver wants an IPv6 address without its brackets.
-            host: host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .to_owned(),
-            port,
-            authority: if port == 80 {
-                host.to_owned()
-            } else {
-                format!("{host}:{port}")
-            },
-            path: if path.starts_with('/') {
-                path.to_owned()
-            } else {
-                format!("/{path}")
-            },
-        })
-    }
-
-    fn failed(&self, what: &str, error: io::Error) -> Error {
-        Error::io(format!("{what} {}", self.authority), error)
-    }
-}
-
-/// A server's answer to the handshake.
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Answer {
-    fn parse(head: &[u8]) -> Result<Answer> {
-        let wrong =
-            |why: String| Error::Handshake(format!("the server's answer is not HTTP/1.1: {why}"));
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut parsed = httparse::Response::new(&mut headers);
-        match parsed.parse(head) {
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(wrong("incomplete".to_owned())),
-            Err(error) => return Err(wrong(error.to_string())),
-        }
-        let text = |value: &[u8]| String::from_utf8_lossy(value).trim().to_owned();
-        let headers = parsed
-            .headers
-            .iter()
-            .map(|h| (h.name.to_owned(), text(h.value)))
-            .collect();
-        Ok(Answer {
-            status: parsed.code.unwrap_or(0),
-            headers,
-            body: String::new(),
-        })
-    }
-
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers
-            .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
-    }
-
-    /// How much of the body is worth reading: nothing that is not plain text as it stands.
-    fn body_length(&self) -> usize {
-        if self.all("Transfer-Encoding").next().is_some() {
-            return 0;
-        }
-        let length = self.all("Content-Length").next();
-        let length = length.and_then(|length| length.parse().ok());
-        length.unwrap_or(MAX_BODY).min(MAX_BODY)
-    }
-
-    fn has_token(&self, name: &str, token: &str) -> bool {
-        self.all(name)
-            .flat_map(|v| v.split(','))
-            .any(|t| t.trim().eq_ignore_ascii_case(token))
-    }
-}
-
-/// RFC 6455, section 4.1: what a client must check in the answer.
-fn check_answer(answer: &Answer, key: &str) -> Result<()> {
-    if answer.status != 101 {
-        let body = answer.body.clone();
-        return Err(Error::Refused(Box::new(Refused {
-            proxy: None,
-            status: answer.status,
-            headers: answer.headers.clone(),
-            body,
-        })));
-    }
-    let wrong = |why: &str| Err(Error::Handshake(format!("the server's answer {why}")));
-    if !answer.has_token("Upgrade", "websocket") || !answer.has_token("Connection", "upgrade") {
-        return wrong("does not upgrade to a WebSocket");
-    }
-    let mut accepts = answer.all("Sec-WebSocket-Accept");
-    if accepts.next() != Some(derive_accept_key(key.as_bytes()).as_str())
-        || accepts.next().is_some()
-    {
-        return wrong("has the wrong Sec-WebSocket-Accept");
-    }
-    if answer.all("Sec-WebSocket-Extensions").next().is_some() {
-        return wrong("chooses an extension that was not offered");
-    }
-    if answer.all("Sec-WebSocket-Protocol").next().is_some() {
-        return wrong("chooses a subprotocol that was not offered");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -483,38 +415,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_lead_to_hosts() {
-        let target = Target::parse("ws://localhost:8765").expect("a URL");
-        assert_eq!(
-            (&*target.host, target.port, &*target.path),
-            ("localhost", 8765, "/")
-        );
-        assert_eq!(target.authority, "localhost:8765");
-        let target = Target::parse("ws://[::1]/a/b?c=d").expect("a URL");
-        assert_eq!(
-            (&*target.host, target.port, &*target.path),
-            ("::1", 80, "/a/b?c=d")
-        );
-        assert_eq!(target.authority, "[::1]");
-        let target = Target::parse("ws://h?x").expect("a URL");
-        assert_eq!(target.path, "/?x");
-    }
-
-    #[test]
-    fn what_is_no_url_says_what_is_one() {
-        for wrong in [
-            "",
-            "localhost:8765",
-            "http://h/",
-            "ws://",
-            "ws:///x",
-            "ws://h:99999/",
-            "ws://h/#x",
+    fn a_description_shows_no_secret() {
+        let builder = Client::builder()
+            .header("Authorization", "secret")
+            .header("X-Key", "secret")
+            .basic_auth("ada", "secret")
+            .proxy("http://ada:secret@proxy.example");
+        for shown in [
+            format!("{builder:?}"),
+            format!("{:?}", builder.retry("ws://ada:secret@h")),
         ] {
-            match Target::parse(wrong) {
-                Err(error) => assert!(error.to_string().contains("ws://HOST"), "{wrong}: {error}"),
-                Ok(_) => panic!("{wrong} was taken"),
-            }
+            assert!(!shown.contains("secret"), "{shown}");
+            assert!(shown.contains("...@proxy.example"), "{shown}");
         }
     }
 }

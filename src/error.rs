@@ -13,9 +13,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The connection is closed, or was closed by this very call.
     Closed(Box<Closed>),
-    /// The server answered the opening handshake with something else than an upgrade.
+    /// The server answered the opening handshake with something else than an upgrade, or a proxy
+    /// did not connect.
     Refused(Box<Refused>),
-    /// The peer's answer to the opening handshake is not one of RFC 6455.
+    /// The answer to the opening handshake is not one of RFC 6455, leads where a redirect may not
+    /// lead, or a proxy does not do what one should.
     Handshake(String),
     /// Something did not happen in time; says what, and the limit.
     TimedOut(String),
@@ -198,7 +200,12 @@ pub struct Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.proxy {
-            Some(proxy) => write!(f, "the proxy {proxy} answered HTTP {}", self.status)?,
+            Some(proxy) => {
+                write!(f, "the proxy {proxy} answered HTTP {}", self.status)?;
+                if self.status == 407 {
+                    f.write_str(" (it wants a login; put NAME:PASSWORD@ into its URL)")?;
+                }
+            }
             None => write!(f, "server answered HTTP {}", self.status)?,
         }
         let body = self.body.trim();

@@ -65,7 +65,8 @@
 //!   [`max_size`](Builder::max_size) and its [`backlog`](Builder::backlog). An idle one causes no
 //!   wake-up but its ping.
 //! - Deadlines are absolute: a peer that sends a byte now and then does not move them.
-//! - The library has no `unsafe`, never ends the process, prints nothing, reads no environment.
+//! - The library has no `unsafe`, never ends the process, prints nothing, reads no environment
+//!   unless [`proxy_from_env`](ClientBuilder::proxy_from_env) asks for it.
 //!
 //! # Log levels
 //!
@@ -92,13 +93,16 @@ mod hub;
 
 mod caretaker;
 
-// The other end, in the order in which a URL becomes a connection.
+// The other end: its options, and what becomes of a URL, in order.
 mod answer;
+mod attempt;
 mod client;
 mod dial;
+mod environment;
 mod offer;
 mod proxy;
 mod retry;
+mod socks;
 mod target;
 mod tls;
 

@@ -1,1 +1,252 @@
-//! `Offer`: what a client asks for.
+//! `Offer`: what a client asks a server for, and the headers that say it.
+//!
+//! Everything is checked before anything is connected: a mistake in a header is told at once, and
+//! none can add a line of its own.
+
+use crate::error::{Error, Result};
+use crate::escaped::Escaped;
+use crate::target::Target;
+
+/// No server takes a request as large as this.
+const MAX_REQUEST: usize = 32 * 1024;
+/// Told to the server that was named, and to nobody that it leads to.
+const CREDENTIALS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
+
+#[derive(Clone, Default)]
+pub(crate) struct Offer {
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) origin: Option<String>,
+    /// The best first.
+    pub(crate) subprotocols: Vec<String>,
+}
+
+impl Offer {
+    /// The headers of the request to `target`, with its login; without credentials among the headers
+    /// if it is not `trusted` with them.
+    pub(crate) fn fields(
+        &self,
+        target: &Target,
+        key: &str,
+        trusted: bool,
+    ) -> Result<Vec<(String, String)>> {
+        self.check_subprotocols()?;
+        let mut fields = vec![
+            ("Host".to_owned(), target.authority()),
+            ("Upgrade".to_owned(), "websocket".to_owned()),
+            ("Connection".to_owned(), "Upgrade".to_owned()),
+            ("Sec-WebSocket-Key".to_owned(), key.to_owned()),
+            ("Sec-WebSocket-Version".to_owned(), "13".to_owned()),
+        ];
+        if !self.subprotocols.is_empty() {
+            let names = self.subprotocols.join(", ");
+            fields.push(("Sec-WebSocket-Protocol".to_owned(), names));
+        }
+        if let Some(origin) = &self.origin {
+            check_value("Origin", origin)?;
+            fields.push(("Origin".to_owned(), origin.clone()));
+        }
+        for (name, value) in &self.headers {
+            self.check_name(name, &fields)?;
+            check_value(name, value)?;
+            if trusted || !CREDENTIALS.iter().any(|c| c.eq_ignore_ascii_case(name)) {
+                fields.push((name.clone(), value.clone()));
+            }
+        }
+        let given = |(name, _): &(String, String)| name.eq_ignore_ascii_case("Authorization");
+        if let Some(login) = &target.login
+            && !fields.iter().any(given)
+        {
+            let basic = login.basic().ok_or_else(|| {
+                Error::Invalid("a user name with a colon cannot be sent by HTTP".to_owned())
+            })?;
+            fields.push(("Authorization".to_owned(), basic));
+        }
+        let size: usize = fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum::<usize>()
+            + target.path.len();
+        if size > MAX_REQUEST {
+            return Err(Error::Invalid(format!(
+                "a request of {size} bytes is larger than the limit of {MAX_REQUEST} bytes"
+            )));
+        }
+        Ok(fields)
+    }
+
+    fn check_name(&self, name: &str, own: &[(String, String)]) -> Result<()> {
+        if !is_token(name) {
+            // Not what stands behind a colon: it may be a value, and a secret.
+            let shown = name.split([':', ' ']).next().unwrap_or_default();
+            return Err(Error::Invalid(format!(
+                "'{}' is no name of a header",
+                Escaped(shown)
+            )));
+        }
+        let is = |other: &str| other.eq_ignore_ascii_case(name);
+        if is("Sec-WebSocket-Protocol") {
+            let why = "the header Sec-WebSocket-Protocol is set by offering subprotocols";
+            return Err(Error::Invalid(why.to_owned()));
+        }
+        if is("Sec-WebSocket-Extensions") {
+            let why = "extensions cannot be offered, as none is spoken here";
+            return Err(Error::Invalid(why.to_owned()));
+        }
+        if is("Origin") && self.origin.is_some() {
+            return Err(Error::Invalid("the origin is given twice".to_owned()));
+        }
+        if own.iter().take(5).any(|(own, _)| is(own)) {
+            return Err(Error::Invalid(format!(
+                "the header {name} is set by the handshake itself"
+            )));
+        }
+        Ok(())
+    }
+
+    /// RFC 6455, section 4.1: tokens, each once.
+    fn check_subprotocols(&self) -> Result<()> {
+        for (at, name) in self.subprotocols.iter().enumerate() {
+            if !is_token(name) {
+                return Err(Error::Invalid(format!(
+                    "'{}' is no subprotocol: a name has letters, digits and !#$%&'*+-.^_`|~ only",
+                    Escaped(name)
+                )));
+            }
+            if self.subprotocols[..at].contains(name) {
+                return Err(Error::Invalid(format!(
+                    "the subprotocol {name} is offered twice"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(fine)
+}
+
+fn check_value(name: &str, value: &str) -> Result<()> {
+    if value.chars().any(|c| c.is_ascii_control() && c != '\t') {
+        // The value is not shown: it may be a secret.
+        return Err(Error::Invalid(format!(
+            "the value of the header {name} has a line end or another control character"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::Login;
+
+    fn fields(offer: &Offer, url: &str, trusted: bool) -> Result<Vec<(String, String)>> {
+        offer.fields(&Target::parse(url).expect(url), "key", trusted)
+    }
+
+    /// The value of one header, which must not stand twice.
+    fn value(offer: &Offer, url: &str, trusted: bool, name: &str) -> Option<String> {
+        let fields = fields(offer, url, trusted).expect(url);
+        let mut values = fields
+            .into_iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let (first, second) = (values.next(), values.next());
+        assert_eq!(second, None, "{name} stands twice");
+        first.map(|(_, value)| value)
+    }
+
+    fn header(name: &str, value: &str) -> Offer {
+        Offer {
+            headers: vec![(name.to_owned(), value.to_owned())],
+            ..Offer::default()
+        }
+    }
+
+    #[test]
+    fn a_login_becomes_a_header_unless_one_is_given_by_hand() {
+        let login = Login::new("ada", "1").basic();
+        let offer = Offer::default();
+        assert_eq!(value(&offer, "ws://h/", true, "Authorization"), None);
+        assert_eq!(value(&offer, "ws://ada:1@h", true, "Authorization"), login);
+        let by_hand = header("authorization", "Bearer x");
+        let bearer = Some("Bearer x".to_owned());
+        assert_eq!(
+            value(&by_hand, "ws://ada:1@h", true, "Authorization"),
+            bearer
+        );
+        // Where that one may not be sent, the login of the target's own URL still is.
+        assert_eq!(
+            value(&by_hand, "ws://ada:1@h", false, "Authorization"),
+            login
+        );
+    }
+
+    #[test]
+    fn credentials_stay_with_the_server_that_was_named() {
+        for name in ["Cookie", "proxy-authorization", "AUTHORIZATION"] {
+            let offer = header(name, "secret");
+            assert!(value(&offer, "ws://h", true, name).is_some(), "{name}");
+            assert_eq!(value(&offer, "ws://h", false, name), None, "{name}");
+        }
+        assert!(value(&header("X-Other", "1"), "ws://h", false, "X-Other").is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_told_without_its_value() {
+        let protocols = |names: &[&str]| Offer {
+            subprotocols: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Offer::default()
+        };
+        let mut twice = header("Origin", "http://a");
+        twice.origin = Some("http://b".to_owned());
+        let origin = Offer {
+            origin: Some("a\r\nsecret: b".to_owned()),
+            ..Offer::default()
+        };
+        let cases = [
+            (header("", "secret"), "no name"),
+            (
+                header("Authorization: Basic secret", ""),
+                "'Authorization' is no name",
+            ),
+            (header("X\r\nY", "secret"), "no name"),
+            (header("X", "secret\r\nY: z"), "header X has a line end"),
+            (header("X", "secret\0"), "control character"),
+            (header("Host", "secret"), "handshake itself"),
+            (header("sec-websocket-key", "secret"), "handshake itself"),
+            (
+                header("Sec-WebSocket-Protocol", "secret"),
+                "offering subprotocols",
+            ),
+            (header("Sec-WebSocket-Extensions", "secret"), "extensions"),
+            (
+                header("X", &"secret".repeat(10_000)),
+                "larger than the limit of 32768",
+            ),
+            (twice, "origin is given twice"),
+            (origin, "Origin has a line end"),
+            (protocols(&["a b"]), "'a b' is no subprotocol"),
+            (protocols(&["a", ""]), "'' is no subprotocol"),
+            (protocols(&["a", "b", "a"]), "a is offered twice"),
+        ];
+        for (offer, why) in cases {
+            let error = fields(&offer, "ws://h/", true).expect_err(why);
+            assert!(matches!(error, Error::Invalid(_)), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(why) && !text.contains("secret"), "{text}");
+        }
+        let error = fields(&Offer::default(), "ws://a%3Ab:secret@h/", true).expect_err("a colon");
+        let text = error.to_string();
+        assert!(text.contains("colon") && !text.contains("secret"), "{text}");
+        let offered = value(
+            &protocols(&["b", "a"]),
+            "ws://h",
+            true,
+            "Sec-WebSocket-Protocol",
+        );
+        assert_eq!(offered.as_deref(), Some("b, a"));
+    }
+}

@@ -1,0 +1,293 @@
+//! `Environment`: what the environment's variables say about proxies, read once, when the program
+//! asks for it; which of them a server is reached through is found out for each server.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::proxy::Url;
+use crate::target::Target;
+
+/// The proxies of the environment.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Environment {
+    /// For `ws://` and for `wss://`.
+    plain: Option<Url>,
+    secure: Option<Url>,
+    exceptions: Vec<Exception>,
+}
+
+/// An entry of `no_proxy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Exception {
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hosts {
+    All,
+    /// A host and what is below it, in lower case.
+    Domain(String),
+    /// The addresses whose first bits are the same.
+    Net(IpAddr, u8),
+}
+
+impl Environment {
+    /// Reads the variables by a function.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Environment {
+        let either = |name: &str| {
+            // An empty one switches off what an outer shell has set in upper case.
+            if let Some(value) = variable(name) {
+                return Some(value.trim().to_owned()).filter(|value| !value.is_empty());
+            }
+            // In a CGI program this is the header `Proxy` of any request (CVE-2016-5385).
+            if name == "http_proxy" && variable("REQUEST_METHOD").is_some() {
+                return None;
+            }
+            let value = variable(&name.to_ascii_uppercase())?;
+            Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
+        let first = |names: &[&str]| names.iter().find_map(|name| either(name)).map(Url);
+        Environment {
+            plain: first(&["ws_proxy", "http_proxy", "https_proxy", "all_proxy"]),
+            secure: first(&["wss_proxy", "https_proxy", "all_proxy"]),
+            exceptions: exceptions(&either("no_proxy").unwrap_or_default()),
+        }
+    }
+
+    /// The proxy for a target; none if it is to be reached directly.
+    pub(crate) fn choose(&self, target: &Target) -> Option<&Url> {
+        let excepted = |exception: &Exception| exception.matches(&target.host, target.port);
+        if self.exceptions.iter().any(excepted) {
+            return None;
+        }
+        match target.secure {
+            true => self.secure.as_ref(),
+            false => self.plain.as_ref(),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("ws", &self.plain)
+            .field("wss", &self.secure)
+            .field("exceptions", &self.exceptions.len())
+            .finish()
+    }
+}
+
+/// Entries stand between commas or blanks. One that cannot be read matches nothing.
+fn exceptions(text: &str) -> Vec<Exception> {
+    let entries = text.split(|c: char| c == ',' || c.is_whitespace());
+    entries.filter_map(Exception::parse).collect()
+}
+
+impl Exception {
+    fn parse(entry: &str) -> Option<Exception> {
+        let all_ports = |hosts| Some(Exception { hosts, port: None });
+        if entry == "*" {
+            return all_ports(Hosts::All);
+        }
+        if let Some((address, bits)) = entry.split_once('/') {
+            let address = plain(address.trim_matches(['[', ']']).parse().ok()?);
+            let bits = bits.parse().ok().filter(|bits| *bits <= width(address))?;
+            return all_ports(Hosts::Net(address, bits));
+        }
+        // Without brackets an IPv6 address has no port.
+        let (host, port) = match entry.parse::<IpAddr>() {
+            Ok(_) => (entry, None),
+            Err(_) => match entry.rsplit_once(':') {
+                Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+                _ => (entry, None),
+            },
+        };
+        let hosts = match host.trim_matches(['[', ']']).parse() {
+            Ok(address) => Hosts::Net(plain(address), width(plain(address))),
+            Err(_) => {
+                // `example.com`, `.example.com` and `*.example.com` mean the same, as with curl.
+                let domain = host.strip_prefix('*').unwrap_or(host);
+                let domain = domain.trim_matches('.').to_ascii_lowercase();
+                if domain.is_empty() {
+                    return None;
+                }
+                Hosts::Domain(domain)
+            }
+        };
+        Some(Exception { hosts, port })
+    }
+
+    fn matches(&self, host: &str, port: u16) -> bool {
+        if self.port.is_some_and(|own| own != port) {
+            return false;
+        }
+        match &self.hosts {
+            Hosts::All => true,
+            Hosts::Domain(domain) => {
+                let host = host.trim_end_matches('.').to_ascii_lowercase();
+                let above = host.strip_suffix(domain.as_str());
+                above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+            }
+            Hosts::Net(net, bits) => match host.parse() {
+                // Names are not resolved for this: the proxy may be the only one who can.
+                Ok(address) => is_in(plain(address), *net, *bits),
+                Err(_) => false,
+            },
+        }
+    }
+}
+
+/// An IPv4 address in the clothes of IPv6 is an IPv4 address.
+fn plain(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn is_in(address: IpAddr, net: IpAddr, bits: u8) -> bool {
+    // Aligned to the left, so that both families compare alike.
+    let left = |address: IpAddr| match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let differ = left(address) ^ left(net);
+    let same = differ.leading_zeros() >= u32::from(bits);
+    same && address.is_ipv4() == net.is_ipv4()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::read(|name| {
+            let found = variables.iter().find(|(n, _)| *n == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn chosen<'a>(environment: &'a Environment, url: &str) -> Option<&'a str> {
+        let target = Target::parse(url).expect(url);
+        environment.choose(&target).map(|url| url.0.as_str())
+    }
+
+    #[test]
+    fn the_closest_variable_counts() {
+        let cases: [(&[(&str, &str)], Option<&str>, Option<&str>); 13] = [
+            (&[], None, None),
+            (&[("ws_proxy", "a"), ("http_proxy", "b")], Some("a"), None),
+            (
+                &[("wss_proxy", "a"), ("https_proxy", "b")],
+                Some("b"),
+                Some("a"),
+            ),
+            (
+                &[("http_proxy", "a"), ("https_proxy", "b")],
+                Some("a"),
+                Some("b"),
+            ),
+            (&[("https_proxy", "b")], Some("b"), Some("b")),
+            (&[("http_proxy", "a")], Some("a"), None),
+            (&[("all_proxy", "a")], Some("a"), Some("a")),
+            (
+                &[("https_proxy", "b"), ("all_proxy", "a")],
+                Some("b"),
+                Some("b"),
+            ),
+            (
+                &[("HTTP_PROXY", "a"), ("HTTPS_PROXY", "b")],
+                Some("a"),
+                Some("b"),
+            ),
+            (&[("http_proxy", "a"), ("HTTP_PROXY", "b")], Some("a"), None),
+            // Empty switches off.
+            (&[("http_proxy", ""), ("HTTP_PROXY", "b")], None, None),
+            (
+                &[("http_proxy", " "), ("ALL_PROXY", "b")],
+                Some("b"),
+                Some("b"),
+            ),
+            (
+                &[("HTTP_PROXY", "a"), ("REQUEST_METHOD", "GET")],
+                None,
+                None,
+            ),
+        ];
+        for (variables, ws, wss) in cases {
+            let environment = environment(variables);
+            assert_eq!(chosen(&environment, "ws://h"), ws, "{variables:?}");
+            assert_eq!(chosen(&environment, "wss://h"), wss, "{variables:?}");
+        }
+        // In lower case it cannot come from a request.
+        let cgi = [("http_proxy", "a"), ("REQUEST_METHOD", "GET")];
+        assert_eq!(chosen(&environment(&cgi), "ws://h"), Some("a"));
+    }
+
+    #[test]
+    fn no_proxy_names_hosts_nets_and_ports() {
+        let cases = [
+            ("*", "ws://h", true),
+            ("h", "ws://h", true),
+            ("H", "ws://h.", true),
+            ("h.", "ws://H", true),
+            ("h", "ws://a.h", true),
+            (".h", "ws://a.h", true),
+            (".h", "ws://h", true),
+            ("*.h", "ws://a.b.h", true),
+            ("h", "ws://ah", false),
+            (".h", "ws://ah", false),
+            ("a.h", "ws://h", false),
+            ("x, h ,y", "ws://h", true),
+            ("x y\th", "ws://h", true),
+            ("h:80", "ws://h", true),
+            ("h:443", "wss://h", true),
+            ("h:81", "ws://h", false),
+            ("h:x", "ws://h", false),
+            ("127.0.0.1", "ws://127.0.0.1:8765", true),
+            ("127.0.0.1:8765", "ws://127.0.0.1:8765", true),
+            ("127.0.0.1:8766", "ws://127.0.0.1:8765", false),
+            ("127.0.0.1", "ws://localhost", false),
+            ("127.0.0.1", "ws://127.0.0.11", false),
+            ("10.0.0.0/8", "ws://10.255.0.1", true),
+            ("10.0.0.0/8", "ws://11.0.0.1", false),
+            ("10.0.0.0/8", "ws://h10.0.0.1", false),
+            ("10.1.2.3/31", "ws://10.1.2.2", true),
+            ("10.1.2.3/32", "ws://10.1.2.2", false),
+            ("0.0.0.0/0", "ws://9.9.9.9", true),
+            ("0.0.0.0/0", "ws://[2001:db8::1]", false),
+            ("10.0.0.0/33", "ws://10.0.0.0", false),
+            ("::1", "ws://[::1]", true),
+            ("[::1]", "ws://[::1]:8765", true),
+            ("[::1]:8765", "ws://[::1]:8765", true),
+            ("[::1]:8766", "ws://[::1]:8765", false),
+            ("::ffff:127.0.0.1", "ws://127.0.0.1", true),
+            ("127.0.0.0/8", "ws://[::ffff:127.0.0.1]", true),
+            ("2001:db8::/32", "ws://[2001:db8:1::1]", true),
+            ("2001:db8::/32", "ws://[2001:db9::1]", false),
+            ("::/0", "ws://[::1]", true),
+            ("", "ws://h", false),
+            (",,", "ws://h", false),
+            (".", "ws://h", false),
+        ];
+        for (no_proxy, url, direct) in cases {
+            let environment = environment(&[("all_proxy", "p"), ("no_proxy", no_proxy)]);
+            let proxy = chosen(&environment, url);
+            assert_eq!(proxy.is_none(), direct, "no_proxy={no_proxy} for {url}");
+        }
+        let upper = environment(&[("all_proxy", "p"), ("NO_PROXY", "h")]);
+        assert_eq!(chosen(&upper, "ws://h"), None);
+    }
+
+    #[test]
+    fn the_environment_shows_no_password() {
+        let environment = environment(&[("all_proxy", "http://ada:secret@p")]);
+        let shown = format!("{environment:?}");
+        assert!(
+            shown.contains("...@p") && !shown.contains("secret"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! SOCKS 5 (RFC 1928), with a name and a password if the proxy wants them (RFC 1929).
+//!
+//! Our own: the crate `socks` is not maintained any more and has neither a deadline nor an error
+//! that says which step has failed; the others are asynchronous. It is three messages each way.
+//! In the caller's thread, within the attempt's deadline. Not a byte more is read than the proxy's
+//! answers have, as what comes behind them is the server's.
+
+use std::io;
+use std::net::IpAddr;
+
+use crate::attempt::Attempt;
+use crate::error::{Error, Result};
+use crate::login::Login;
+use crate::target;
+use crate::wire::Wire;
+
+const VERSION: u8 = 5;
+/// Of the messages with name and password.
+const LOGIN_VERSION: u8 = 1;
+const NO_LOGIN: u8 = 0;
+const WITH_LOGIN: u8 = 2;
+const NO_METHOD: u8 = 0xff;
+const CONNECT: u8 = 1;
+const IPV4: u8 = 1;
+const NAME: u8 = 3;
+const IPV6: u8 = 4;
+
+/// Asks the proxy at the other end of the wire, whose `name` errors have, to connect to a host: an
+/// address, or a name which it resolves.
+pub(crate) fn connect(
+    attempt: &Attempt,
+    wire: &Wire,
+    name: &str,
+    login: Option<&Login>,
+    host: &str,
+    port: u16,
+) -> Result<()> {
+    let talk = Talk {
+        attempt,
+        wire,
+        name,
+    };
+    let request = request(host, port)?;
+    talk.greet(login)?;
+    attempt.send(wire, &request, name)?;
+    let [version, code, _, kind] = talk.receive()?;
+    talk.check_version(version, VERSION)?;
+    if code != 0 {
+        let (error, why) = refusal(code);
+        let place = target::place(host, port);
+        let what = format!("{name} does not connect to {place}");
+        return Err(match error {
+            Some(kind) => Error::io(what, io::Error::new(kind, why)),
+            None => Error::Handshake(format!("{what}: {why}")),
+        });
+    }
+    // The address that it connects from, which nobody needs.
+    match kind {
+        IPV4 => talk.receive::<6>().map(drop),
+        IPV6 => talk.receive::<18>().map(drop),
+        NAME => {
+            let [length] = talk.receive()?;
+            for _ in 0..usize::from(length) + 2 {
+                talk.receive::<1>()?;
+            }
+            Ok(())
+        }
+        _ => Err(talk.wrong("an address of no kind that SOCKS 5 has")),
+    }
+}
+
+/// Asks for a connection.
+fn request(host: &str, port: u16) -> Result<Vec<u8>> {
+    let mut request = vec![VERSION, CONNECT, 0];
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => {
+            request.push(IPV4);
+            request.extend_from_slice(&address.octets());
+        }
+        Ok(IpAddr::V6(address)) => {
+            request.push(IPV6);
+            request.extend_from_slice(&address.octets());
+        }
+        Err(_) => {
+            request.push(NAME);
+            request.extend_from_slice(&counted(host.as_bytes(), "the name of the host")?);
+        }
+    }
+    request.extend_from_slice(&port.to_be_bytes());
+    Ok(request)
+}
+
+/// Length and bytes.
+fn counted(bytes: &[u8], what: &str) -> Result<Vec<u8>> {
+    match u8::try_from(bytes.len()) {
+        Ok(length @ 1..) => Ok([&[length], bytes].concat()),
+        _ => Err(Error::Invalid(format!(
+            "{what} has {} bytes, and SOCKS 5 takes 1 to 255",
+            bytes.len()
+        ))),
+    }
+}
+
+/// What a code means, and what kind of error it is if it may pass (RFC 1928, section 6).
+fn refusal(code: u8) -> (Option<io::ErrorKind>, String) {
+    use io::ErrorKind as K;
+    let (kind, why) = match code {
+        1 => (Some(K::Other), "general failure"),
+        2 => (None, "its rules forbid it"),
+        3 => (Some(K::NetworkUnreachable), "network unreachable"),
+        4 => (
+            Some(K::HostUnreachable),
+            "host unreachable, or no such name",
+        ),
+        5 => (Some(K::ConnectionRefused), "connection refused"),
+        6 => (Some(K::HostUnreachable), "too many hops"),
+        7 => (None, "it does not know the command"),
+        8 => (
+            Some(K::Unsupported),
+            "it does not know this kind of address",
+        ),
+        _ => return (None, format!("unknown code {code}")),
+    };
+    (kind, format!("{why} (SOCKS code {code})"))
+}
+
+struct Talk<'a> {
+    attempt: &'a Attempt,
+    wire: &'a Wire,
+    name: &'a str,
+}
+
+impl Talk<'_> {
+    /// Agrees on whether the proxy wants to know who we are, and says it.
+    fn greet(&self, login: Option<&Login>) -> Result<()> {
+        let hello: &[u8] = match login {
+            Some(_) => &[VERSION, 2, NO_LOGIN, WITH_LOGIN],
+            None => &[VERSION, 1, NO_LOGIN],
+        };
+        // Before anything is sent: a password that cannot be sent is a mistake of ours.
+        let secret = login.map(|login| self.secret(login)).transpose()?;
+        self.attempt.send(self.wire, hello, self.name)?;
+        let [version, method] = self.receive()?;
+        self.check_version(version, VERSION)?;
+        match (method, secret) {
+            (NO_LOGIN, _) => Ok(()),
+            (WITH_LOGIN, Some(secret)) => {
+                self.attempt.send(self.wire, &secret, self.name)?;
+                let [version, code] = self.receive()?;
+                self.check_version(version, LOGIN_VERSION)?;
+                match code {
+                    0 => Ok(()),
+                    _ => Err(self.refused("does not accept this name and password")),
+                }
+            }
+            (NO_METHOD, None) => Err(self.refused(
+                "wants to know who we are; put name and password into its URL, as socks5h://NAME:PASSWORD@HOST",
+            )),
+            (NO_METHOD, Some(_)) => {
+                Err(self.refused("wants another kind of login than name and password"))
+            }
+            _ => Err(self.wrong("a way to log in that was not offered")),
+        }
+    }
+
+    fn secret(&self, login: &Login) -> Result<Vec<u8>> {
+        let name = counted(&login.name, &format!("the user name for {}", self.name))?;
+        // An empty password is none that RFC 1929 allows, but many proxies take it.
+        let password = match login.password.is_empty() {
+            true => vec![0],
+            false => counted(&login.password, &format!("the password for {}", self.name))?,
+        };
+        Ok([&[LOGIN_VERSION], &*name, &*password].concat())
+    }
+
+    /// Exactly so many bytes.
+    fn receive<const N: usize>(&self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        let mut filled = 0;
+        while filled < N {
+            let rest = &mut bytes[filled..];
+            filled += self.attempt.receive(self.wire, rest, self.name)?;
+        }
+        Ok(bytes)
+    }
+
+    fn check_version(&self, version: u8, expected: u8) -> Result<()> {
+        match version {
+            v if v == expected => Ok(()),
+            b'H' => Err(self.wrong("HTTP; write http:// in its URL")),
+            _ => Err(self.wrong("something that is not SOCKS 5")),
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::Handshake(format!("{} answered {what}", self.name))
+    }
+
+    fn refused(&self, why: &str) -> Error {
+        Error::Handshake(format!("{} {why}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_asked_for_by_address_or_by_name() {
+        let asked = |host| request(host, 0x1234).expect(host);
+        assert_eq!(asked("1.2.3.4"), [5, 1, 0, 1, 1, 2, 3, 4, 0x12, 0x34]);
+        assert_eq!(asked("ab"), [5, 1, 0, 3, 2, b'a', b'b', 0x12, 0x34]);
+        let v6 = asked("::1");
+        assert_eq!((&v6[..4], v6[19], v6.len()), (&[5, 1, 0, 4][..], 1, 22));
+        assert_eq!(asked(&"x".repeat(255)).len(), 262);
+        let error = request(&"x".repeat(256), 1).expect_err("too long");
+        assert!(error.to_string().contains("1 to 255"), "{error}");
+    }
+
+    #[test]
+    fn each_code_is_told_in_words() {
+        for code in 1..=8 {
+            let (_, why) = refusal(code);
+            assert!(why.ends_with(&format!("(SOCKS code {code})")), "{why}");
+        }
+        assert_eq!(refusal(9), (None, "unknown code 9".to_owned()));
+    }
+}
