@@ -29,3 +29,5 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
+mod terminal;

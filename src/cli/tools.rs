@@ -56,7 +56,6 @@ fn whole(plainws: &clap::Command) -> io::Result<Vec<u8>> {
     main.render_name_section(&mut roff)?;
     main.render_synopsis_section(&mut roff)?;
     main.render_description_section(&mut roff)?;
-    main.render_subcommands_section(&mut roff)?;
     for command in plainws.get_subcommands() {
         let name = command.get_name().to_uppercase();
         writeln!(roff, ".SH \"PLAINWS {name}\"")?;
@@ -65,9 +64,13 @@ fn whole(plainws: &clap::Command) -> io::Result<Vec<u8>> {
         man.render_synopsis_section(&mut part)?;
         man.render_description_section(&mut part)?;
         man.render_options_section(&mut part)?;
-        man.render_extra_section(&mut part)?;
+        if command.get_after_long_help().is_some() {
+            man.render_extra_section(&mut part)?;
+        }
         // Sections of a section.
-        let part = String::from_utf8_lossy(&part).replace("\n.SH ", "\n.SS ");
+        let part = String::from_utf8_lossy(&part)
+            .replace("\n.SH EXTRA", "\n.SH USE")
+            .replace("\n.SH ", "\n.SS ");
         let part = match part.strip_prefix(".SH ") {
             Some(rest) => format!(".SS {rest}"),
             None => part,
