@@ -14,6 +14,7 @@ use crate::connection;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
+use crate::target;
 use crate::wire::Wire;
 
 /// The log target of what a client says and hears before the connection is open.
@@ -101,7 +102,12 @@ impl Attempt {
         let secret = SECRET
             .iter()
             .any(|secret| secret.eq_ignore_ascii_case(name));
-        let value = if secret { "..." } else { value };
+        let location = name.eq_ignore_ascii_case("Location");
+        let value = match secret {
+            true => "...".into(),
+            false if location => target::without_login(value),
+            false => value.to_owned(),
+        };
         self.log_line(direction, format_args!("{name}: {value}"));
     }
 

@@ -259,11 +259,6 @@ impl ClientBuilder {
             };
             // The answer's body is of no interest, nor is the connection.
             let next = target.follow(location)?;
-            if target.secure && !next.secure {
-                return Err(Error::Handshake(format!(
-                    "{target} redirects to {next}, which is not encrypted"
-                )));
-            }
             redirects += 1;
             if redirects > self.max_redirects {
                 return Err(Error::Handshake(format!(

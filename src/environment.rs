@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_closest_variable_counts() {
-        let cases: [(&[(&str, &str)], Option<&str>, Option<&str>); 13] = [
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Variables<'_>, Option<&str>, Option<&str>); 13] = [
             (&[], None, None),
             (&[("ws_proxy", "a"), ("http_proxy", "b")], Some("a"), None),
             (

@@ -124,7 +124,10 @@ impl Retry {
         let delay = self.delay();
         let longer = Duration::try_from_secs_f64(delay.as_secs_f64() * GROWTH);
         self.delay = Some(longer.unwrap_or(self.max_delay));
-        let delay = delay.mul_f64(rand::random::<f64>() / 2.0 + 0.5);
+        let part = rand::random::<f64>() / 2.0 + 0.5;
+        // The longest one of all does not stand a rounding upwards.
+        let shortened = Duration::try_from_secs_f64(delay.as_secs_f64() * part);
+        let delay = shortened.unwrap_or(delay);
         if let Some(tell) = &mut self.on_failure {
             tell(error, delay);
         }

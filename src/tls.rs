@@ -6,7 +6,7 @@ use crate::wire::Wire;
 
 /// What makes a client trust a server, or a proxy.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trust;
+pub(crate) struct Trust(());
 
 impl Trust {
     /// Makes TLS with `host`, an IPv6 address without brackets, over a wire; over TLS again if the

@@ -9,6 +9,8 @@ mod support;
 mod apps;
 /// Chromium with the bundled pages.
 mod browser;
+/// The client: servers and proxies that lie, redirects, retrying.
+mod client;
 /// `Connection` from the outside: the same cases as server and as client.
 mod connection;
 /// The daemon as a process: arguments, logs, signals, exit codes.

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod browser;
+pub mod logs;
 pub mod pair;
 pub mod process;
 pub mod python;
