@@ -114,9 +114,12 @@ fn signals_close_with_1000() {
     for signal in ["INT", "TERM"] {
         let pipe = Pipe::new(&[&peer.uri()]);
         let ws = peer.next();
+        // The client knows, too, that it is connected.
+        ws.send("open").unwrap();
+        pipe.daemon.wait_line("open");
         pipe.daemon.signal(signal);
         assert_eq!(received_code(&ws), 1000);
-        assert_eq!(pipe.result(), (0, vec![], vec![]));
+        assert_eq!(pipe.result(), (0, vec!["open".to_owned()], vec![]));
     }
 }
 
@@ -125,6 +128,9 @@ fn a_second_signal_ends_at_once() {
     let (listener, uri) = listener();
     let pipe = Pipe::new(&[&uri]);
     let (mut stream, _) = accept(&listener);
+    // The client knows, too, that it is connected.
+    stream.write_all(b"\x81\x04open").unwrap();
+    pipe.daemon.wait_line("open");
     pipe.daemon.signal("TERM");
     // Its close frame: it will not be answered.
     let mut byte = [0];

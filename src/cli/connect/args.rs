@@ -7,7 +7,8 @@ use clap::ArgAction;
 
 use crate::cli::units::{self, OrOff};
 
-/// What does not belong to one option. In a roff page each line that is indented stands as it is.
+/// What does not belong to one option. In a man page each indented line stands as it is, if an empty
+/// one ends the list.
 const MORE: &str = "\
 At a terminal each line typed is a text message, and what arrives is drawn above it:
   /ping                   how long a ping takes
@@ -15,6 +16,7 @@ At a terminal each line typed is a text message, and what arrives is drawn above
   /binary HEX             send a binary message
   /help                   these commands
   //text                  send /text
+
 Ctrl-D and Ctrl-C close with 1000 and wait for the answer; a second Ctrl-C ends at once.
 
 In a pipe each line of the input is a text message, and each message received is one line of the
@@ -26,13 +28,15 @@ With --json each line of the output is an object:
   {\"event\":\"message\",\"type\":\"text\",\"data\":\"Hello Rust!\"}
   {\"event\":\"message\",\"type\":\"binary\",\"data\":\"AP8=\"}           in base64
   {\"event\":\"close\",\"code\":1000,\"reason\":\"\",\"clean\":true,\"lost\":null}
+
 clean tells that both sides said goodbye; lost is a sentence if the connection was lost.
 
 Exit codes:
-  0  closed normally: 1000, 1001, without a code, or as /close asked for
+  0  closed normally, or as /close asked for
   1  could not connect
   2  wrong usage
   3  closed with another code, lost, or no answer for --one
+
 The reason is one sentence on stderr.";
 
 /// Connect to a WebSocket server, at a terminal or in a pipe
