@@ -17,6 +17,9 @@ pub const CTRL_D: &str = "\x04";
 pub const UP: &str = "\x1b[A";
 pub const LEFT: &str = "\x1b[D";
 
+/// What no program draws.
+const END: &str = "\x00end";
+
 /// A running program and all that it has drawn; dropping it kills and reaps it.
 pub struct Terminal {
     child: Child,
@@ -88,7 +91,11 @@ impl Terminal {
 
     /// All that was drawn, with its escape codes.
     pub fn drawn(&self) -> String {
-        String::from_utf8_lossy(&self.drawn.lock().unwrap()).into_owned()
+        let drawn = String::from_utf8_lossy(&self.drawn.lock().unwrap()).into_owned();
+        match drawn.strip_suffix(END) {
+            Some(drawn) => drawn.to_owned(),
+            None => drawn,
+        }
     }
 
     /// Waits until `needle` has been drawn behind the first `from` bytes; where it ends.
@@ -122,6 +129,13 @@ impl Terminal {
             panic!("awaited the end after {:?}", self.drawn());
         };
         assert_eq!(modes(&self.screen), self.modes, "the terminal's modes");
+        // What the program wrote last may not have been read yet: this comes behind it.
+        self.screen.write_all(END.as_bytes()).unwrap();
+        let whole = poll(PATIENCE, || {
+            let drawn = self.drawn.lock().unwrap();
+            drawn.ends_with(END.as_bytes()).then_some(())
+        });
+        assert!(whole.is_some(), "all that was drawn: {:?}", self.drawn());
         let drawn = self.drawn();
         let (on, off) = ("\x1b[?2004h", "\x1b[?2004l");
         let left = drawn.rfind(on) <= drawn.rfind(off);

@@ -159,6 +159,23 @@ fn a_server_that_closes_ends_the_typing() {
 }
 
 #[test]
+fn a_prompt_is_taken_away_but_not_half_of_a_long_line() {
+    let peer = Peer::new();
+    for (typed, erased) in [("short".to_owned(), true), ("long ".repeat(30), false)] {
+        let (mut terminal, ws) = open(&peer, &[]);
+        terminal.keys(&typed);
+        let end = terminal.wait(typed.trim_end().rsplit(' ').next().unwrap());
+        terminal.keys("!");
+        terminal.wait_from(end, "!");
+        ws.close(CloseCode::NORMAL, "").unwrap();
+        assert_eq!(terminal.exit_code(), Some(0));
+        let drawn = terminal.drawn();
+        let last = "\x1b[JConnection closed: 1000 (OK).\r\n";
+        assert_eq!(drawn.ends_with(last), erased, "{drawn:?}");
+    }
+}
+
+#[test]
 fn a_server_that_shuts_down_is_a_normal_end() {
     let peer = Peer::new();
     let (mut terminal, ws) = open(&peer, &[]);

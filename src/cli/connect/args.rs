@@ -36,6 +36,7 @@ Exit codes:
   1  could not connect
   2  wrong usage
   3  closed with another code, lost, or no answer for --one
+  130, 143  ended at once by a second Ctrl-C or signal
 
 The reason is one sentence on stderr.";
 

@@ -3,6 +3,7 @@
 
 mod args;
 mod command;
+mod dial;
 mod event;
 mod json;
 mod password;
@@ -12,6 +13,7 @@ mod session;
 mod signals;
 mod terminal;
 mod trace;
+mod typist;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -21,8 +23,9 @@ use plainws::{Client, ClientBuilder, Error, Result};
 use super::say;
 
 pub(crate) use args::Connect;
+use dial::Dial;
 use event::close_line;
-use session::{Dial, End, Session};
+use session::{End, Session};
 
 /// Could not connect.
 const FAILED: u8 = 1;
@@ -32,7 +35,7 @@ const USAGE: u8 = 2;
 const ABNORMAL: u8 = 3;
 
 pub(crate) fn run(args: Connect) -> ExitCode {
-    let dial = match dial(&args) {
+    let dial = match dialled(&args) {
         Ok(dial) => dial,
         Err(error) => {
             say(&error.to_string());
@@ -53,7 +56,7 @@ pub(crate) fn run(args: Connect) -> ExitCode {
     }
 }
 
-fn dial(args: &Connect) -> Result<Dial> {
+fn dialled(args: &Connect) -> Result<Dial> {
     let client = secure(client(args)?, args)?;
     let uri = args.uri.clone();
     Ok(match (&args.unix, args.reconnect) {

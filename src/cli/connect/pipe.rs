@@ -16,8 +16,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::args::Connect;
+use super::dial::Dial;
 use super::event::{Event, Place, message_line, shown_uri};
-use super::session::{Dial, End, Session};
+use super::session::{End, Session};
 use super::{ABNORMAL, USAGE, json, say, signals, trace, verdict};
 
 pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
@@ -34,12 +35,15 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         let output = Arc::clone(&output);
         move |session: &Session, event| output.show(session, &event)
     };
-    let started = Session::start(dial, show).and_then(|session| {
-        signals::watch(session.clone(), || {})?;
-        watch_reader(session.clone(), Arc::clone(&output))?;
-        feed(args, session.clone(), one, Arc::clone(&output))?;
-        Ok(session)
-    });
+    let started = signals::take()
+        .map_err(plainws::Error::from)
+        .and_then(|signals| {
+            let session = Session::start(dial, show)?;
+            signals::watch(signals, session.clone(), || {})?;
+            watch_reader(session.clone(), Arc::clone(&output))?;
+            feed(args, session.clone(), one, Arc::clone(&output))?;
+            Ok(session)
+        });
     let session = match started {
         Ok(session) => session,
         Err(error) => {

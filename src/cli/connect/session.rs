@@ -2,16 +2,13 @@
 //! Events come out in the thread `receive`; sending and closing go in from any other.
 
 use std::fmt;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plainws::{
-    ClientBuilder, CloseCode, Closed, Connection, Error, Message, Result, Retry, Stopper,
-};
+use plainws::{CloseCode, Closed, Connection, Error, Message, Result, Stopper};
 
+use super::dial::Dial;
 use super::event::{Event, close_line};
 
 /// The shortest wait of [`Retry`]: a connection that lived shorter is surely followed by a wait,
@@ -20,13 +17,6 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// How long `/ping` waits for its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Where connections come from.
-pub(super) enum Dial {
-    Once(ClientBuilder, String),
-    Unix(ClientBuilder, String, PathBuf),
-    Again(Box<Retry>),
-}
 
 /// How a session ended.
 #[derive(Debug)]
@@ -304,22 +294,6 @@ impl Session {
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let state = self.inner.changed.wait(state);
         state.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Dial {
-    fn connect(&mut self) -> Option<Result<Connection>> {
-        match self {
-            Dial::Once(client, uri) => Some(client.connect(uri)),
-            Dial::Unix(client, uri, path) => Some(
-                UnixStream::connect(&*path)
-                    .map_err(|error| {
-                        format!("cannot connect to unix:{}: {error}", path.display()).into()
-                    })
-                    .and_then(|stream| client.connect_over(uri, stream)),
-            ),
-            Dial::Again(retry) => retry.next(),
-        }
     }
 }
 

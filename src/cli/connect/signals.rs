@@ -13,9 +13,17 @@ use super::session::Session;
 /// Signals closer together than this are one: timeout(1) signals the process and then its group.
 const SAME_REQUEST: Duration = Duration::from_millis(10);
 
+/// Takes the signals from now on, before anything is begun that one could break off.
+pub(super) fn take() -> io::Result<Signals> {
+    Signals::new([SIGINT, SIGTERM])
+}
+
 /// `restore` puts the terminal back as it was, before the process ends at once.
-pub(super) fn watch(session: Session, restore: impl Fn() + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+pub(super) fn watch(
+    mut signals: Signals,
+    session: Session,
+    restore: impl Fn() + Send + 'static,
+) -> io::Result<()> {
     let watch = move || {
         let mut asked: Option<Instant> = None;
         for signal in signals.forever() {

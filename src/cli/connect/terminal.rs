@@ -12,20 +12,17 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use plainws::CloseCode;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use rustyline::completion::Completer;
-use rustyline::config::{BellStyle, Config};
+use rustyline::Editor;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Context, Editor, Helper};
 
 use super::args::Connect;
 use super::command::{Command, HELP};
+use super::dial::Dial;
 use super::event::{Event, Place, close_line, message_line, shown_uri};
 use super::printer::{Gate, Printer};
-use super::session::{Dial, End, Session};
+use super::session::{End, Session};
+use super::typist::{PROMPT, Typist, editor};
 use super::{ABNORMAL, pipe, say, signals, trace, verdict};
 
 /// The line that Ctrl-C, Ctrl-D or the end leaves behind is taken away again.
@@ -49,6 +46,7 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         return pipe::run(args, dial);
     };
     let started = Printer::start(external, Arc::clone(&gate)).and_then(|printer| {
+        let signals = signals::take()?;
         let trace_to = printer.clone();
         trace::start(args.verbose, move |line| trace_to.show(line));
         let uri = shown_uri(&args.uri);
@@ -61,7 +59,7 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         });
         let session = session.map_err(io::Error::other)?;
         let modes = tcgetattr(io::stdin()).ok();
-        signals::watch(session.clone(), move || restore(modes.as_ref()))?;
+        signals::watch(signals, session.clone(), move || restore(modes.as_ref()))?;
         Ok((printer, session))
     });
     let (printer, session) = match started {
@@ -111,17 +109,6 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         (_, None) => {}
     }
     ExitCode::from(code)
-}
-
-fn editor(gate: &Arc<Gate>) -> rustyline::Result<Editor<Typist, MemHistory>> {
-    let config = Config::builder()
-        .auto_add_history(true)
-        .bell_style(BellStyle::None)
-        .build();
-    let history = MemHistory::with_config(&config);
-    let mut editor = Editor::with_history(config, history)?;
-    editor.set_helper(Some(Typist(Arc::clone(gate))));
-    Ok(editor)
 }
 
 /// What is shown of an event; the last close line is left to the end of the command.
@@ -220,24 +207,24 @@ impl Typing {
             if self.gate.is_done() {
                 return None;
             }
-            let read = self.editor.readline(if leaving { "" } else { "> " });
+            let read = self.editor.readline(if leaving { "" } else { PROMPT });
             self.gate.shut();
             if self.gate.is_done() {
-                erase();
+                self.erase();
                 return None;
             }
             match read {
-                Ok(_) if leaving => erase(),
+                Ok(_) if leaving => self.erase(),
                 Ok(line) => self.typed(&line),
                 Err(ReadlineError::Interrupted) if leaving => {
-                    erase();
+                    self.erase();
                     return Some(INTERRUPTED);
                 }
-                Err(ReadlineError::Eof) if leaving => erase(),
+                Err(ReadlineError::Eof) if leaving => self.erase(),
                 // The terminal is gone, and nobody will see more.
                 Err(_) if leaving => return Some(ABNORMAL),
                 Err(ReadlineError::Interrupted) => {
-                    erase();
+                    self.erase();
                     leaving = true;
                     // Before what `send` is still busy with.
                     let session = self.session.clone();
@@ -245,12 +232,22 @@ impl Typing {
                     let _ = leave.spawn(move || session.leave());
                 }
                 Err(_) => {
-                    erase();
+                    self.erase();
                     leaving = true;
                     // Behind all that was typed.
                     let _ = self.orders.send(Order::Leave);
                 }
             }
+        }
+    }
+
+    /// Takes away the row of the prompt. What needs more than one row stays: half of it helps nobody.
+    fn erase(&self) {
+        if self.editor.helper().is_some_and(Typist::is_one_row) {
+            let mut stdout = io::stdout().lock();
+            // The terminal may be gone, and then nobody sees it.
+            let _ = stdout.write_all(ERASE.as_bytes());
+            let _ = stdout.flush();
         }
     }
 
@@ -261,41 +258,5 @@ impl Typing {
         };
         // The thread `send` lives as long as this one.
         let _ = self.orders.send(order);
-    }
-}
-
-fn erase() {
-    let mut stdout = io::stdout().lock();
-    // The terminal may be gone, and then nobody sees it.
-    let _ = stdout.write_all(ERASE.as_bytes());
-    let _ = stdout.flush();
-}
-
-/// Tells the printer when a line is being typed; completes and colours nothing.
-struct Typist(Arc<Gate>);
-
-impl Helper for Typist {}
-
-impl Completer for Typist {
-    type Candidate = String;
-}
-
-impl Highlighter for Typist {}
-
-impl Hinter for Typist {
-    type Hint = String;
-
-    /// Called each time before the line is drawn, the first time as soon as the terminal is raw.
-    fn hint(&self, _: &str, _: usize, _: &Context<'_>) -> Option<String> {
-        self.0.open();
-        None
-    }
-}
-
-impl Validator for Typist {
-    /// Called when a line is entered, before the terminal leaves its raw mode.
-    fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        self.0.shut();
-        Ok(ValidationResult::Valid(None))
     }
 }
