@@ -219,8 +219,9 @@ pub struct Stopper {
 
 impl Stopper {
     /// Ends the iteration: a call of `next` that waits for the next attempt returns `None` at once,
-    /// one that connects when the attempt is done, after the opening timeout at the latest. A
-    /// connection that was given before stays open. Never blocks.
+    /// one that connects when the attempt is done, after the opening timeout at the latest, and the
+    /// closing timeout if it has succeeded. A connection that was given before stays open. Never
+    /// blocks.
     pub fn stop(&self) {
         self.stop.set();
     }
