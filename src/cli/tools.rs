@@ -11,6 +11,9 @@ use super::args::{Args, Completions, Manual};
 
 const NAME: &str = "plainws";
 
+/// What clap_mangen calls EXTRA is how to use the command.
+const USE: &str = "\n.SH USE";
+
 pub(crate) fn completions(args: &Completions) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), NAME, &mut script);
@@ -45,7 +48,8 @@ pub(crate) fn man(args: &Manual) -> ExitCode {
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let mut roff = Vec::new();
     Man::new(command.clone()).render(&mut roff)?;
-    Ok(roff)
+    let roff = String::from_utf8_lossy(&roff).replace("\n.SH EXTRA", USE);
+    Ok(roff.into_bytes())
 }
 
 /// The main page, and behind it what each command is and takes.
@@ -69,7 +73,7 @@ fn whole(plainws: &clap::Command) -> io::Result<Vec<u8>> {
         }
         // Sections of a section.
         let part = String::from_utf8_lossy(&part)
-            .replace("\n.SH EXTRA", "\n.SH USE")
+            .replace("\n.SH EXTRA", USE)
             .replace("\n.SH ", "\n.SS ");
         let part = match part.strip_prefix(".SH ") {
             Some(rest) => format!(".SS {rest}"),

@@ -145,6 +145,26 @@ fn sigterm_closes_and_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
+fn a_second_sigterm_ends_at_once_and_leaves_the_terminal_as_it_was() {
+    let (listener, uri) = listener();
+    let mut terminal = Terminal::spawn(&connect(&[&uri]));
+    let (mut stream, _) = accept(&listener);
+    terminal.wait("> ");
+    assert!(terminal.is_raw());
+    terminal.signal("TERM");
+    // Its close frame: it will not be answered.
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+    assert_eq!(byte, [0x88]);
+    let start = Instant::now();
+    wait_until("time between the two", PATIENCE, || {
+        (start.elapsed() > Duration::from_millis(50)).then_some(())
+    });
+    terminal.signal("TERM");
+    assert_eq!(terminal.exit_code(), Some(143));
+}
+
+#[test]
 fn a_server_that_closes_ends_the_typing() {
     let peer = Peer::new();
     let (mut terminal, ws) = open(&peer, &[]);

@@ -88,7 +88,7 @@ pub(super) struct Gate {
 
 #[derive(Clone, Copy, Default)]
 struct State {
-    /// A line is being typed, or none has ever been: the external printer may be used.
+    /// Between two lines: the external printer must not be used.
     shut: bool,
     /// There has been an editor.
     used: bool,
