@@ -146,6 +146,7 @@ mod wire;
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use connection::{Connection, Messages};
 pub use error::{Closed, Error, Refused, Result};
+pub use escaped::escaped;
 pub use handshake::Answer;
 pub use hub::{Clients, Hub, Registration};
 pub use listener::{Address, Listener};

@@ -31,6 +31,8 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
+mod terminal;
 /// What a build without TLS says.
 #[cfg(not(feature = "tls"))]
 mod without_tls;

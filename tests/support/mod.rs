@@ -11,4 +11,5 @@ pub mod pair;
 pub mod process;
 pub mod python;
 pub mod raw;
+pub mod terminal;
 pub mod tools;
