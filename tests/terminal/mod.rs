@@ -16,6 +16,7 @@ use crate::support::tools::{PATIENCE, wait_until};
 
 mod lines;
 mod options;
+mod python;
 mod reconnecting;
 mod tools;
 mod typing;
