@@ -389,7 +389,8 @@ impl ClientBuilder {
     ) -> Result<(Line, Answer)> {
         if target.secure {
             let wire = &mut line.wire;
-            self.tls.secure(wire, &target.host, attempt)?;
+            self.tls
+                .secure(wire, &target.host, &target.place(), attempt)?;
         }
         let place = target.place();
         let first = format!("GET {} HTTP/1.1", target.path);

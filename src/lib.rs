@@ -1,4 +1,4 @@
-//! WebSocket server and client (RFC 6455): one operating-system thread a client, blocking calls,
+//! WebSocket server and client (RFC 6455): one operating-system thread per client, blocking calls,
 //! no async runtime.
 //!
 //! A server is a function that is called once for each connection, in that connection's thread:
@@ -91,7 +91,7 @@
 //! | name | default | |
 //! |---|---|---|
 //! | `tls` | yes | `wss://` at both ends, with OpenSSL (`libssl-dev`), on Apple's systems their own TLS |
-//! | `vendored` | no | builds OpenSSL along, for hosts without its headers; needs perl and make |
+//! | `vendored` | no | builds OpenSSL from source, for hosts without its headers; needs perl and make |
 //! | `cli` | yes | the binary `plainws`, and what only it needs; a program that uses the crate leaves it out |
 //!
 //! # Log levels

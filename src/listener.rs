@@ -213,7 +213,13 @@ fn parse_port(port: &str, address: &str) -> Result<u16> {
 }
 
 fn cannot_listen(address: &dyn fmt::Display, error: io::Error) -> Error {
-    Error::io(format!("cannot listen on {address}"), error)
+    let way_out = match error.kind() {
+        io::ErrorKind::AddrInUse => " (another program listens there; stop it, or take another)",
+        io::ErrorKind::NotFound => " (its folder has to exist)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need a privilege)",
+        _ => "",
+    };
+    Error::io(format!("cannot listen on {address}{way_out}"), error)
 }
 
 fn is_unavailable(error: &io::Error) -> bool {

@@ -22,6 +22,9 @@ pub(crate) struct Wire {
     socket: Arc<Socket>,
     /// From the TLS handshake on.
     session: OnceLock<Mutex<Session>>,
+    /// Held while waiting for the session's lock: who waits is next. Without, a thread that reads
+    /// what a peer floods it with would take the lock again and again before anybody wakes up.
+    turn: Mutex<()>,
     received: AtomicU64,
     sent: AtomicU64,
 }
@@ -31,6 +34,7 @@ impl Wire {
         Wire {
             socket: Arc::new(socket.into()),
             session: OnceLock::new(),
+            turn: Mutex::new(()),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
@@ -61,6 +65,7 @@ impl Wire {
 
     fn session(&self) -> Option<MutexGuard<'_, Session>> {
         let session = self.session.get()?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         Some(session.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -11,7 +11,7 @@ use chrono::NaiveDateTime;
 use plainws::{Answer, Client, CloseCode, Closed, Connection, Error, Message, Server};
 
 use crate::support::browser::Browser;
-use crate::support::process::{Daemon, plainws_command, url_port};
+use crate::support::process::{Daemon, url_port};
 use crate::support::raw::{exchange, get};
 use crate::support::tools::{PATIENCE, poll, wait_until};
 
@@ -229,11 +229,11 @@ fn hello_client_asks_for_a_name_and_prints_the_greeting() {
 fn secure_server_and_secure_client_speak_tls() {
     let folder = tempfile::tempdir().unwrap();
     let pem = folder.path().join("localhost.pem").display().to_string();
-    let mut cert = Daemon::spawn(plainws_command(&["cert", "--out", &pem]));
+    let mut cert = crate::support::process::plainws(&["cert", "--out", &pem]);
     assert!(cert.wait_exit(PATIENCE).success(), "{}", cert.report());
     let (_server, port) = start_with("secure_server", &[&pem]);
     let mut client = command("secure_client", &format!("wss://127.0.0.1:{port}"));
-    greets(client.arg(&pem));
+    greets(client.arg(pem.replace(".pem", ".crt")));
 }
 
 /// A client that asks for a name: a line is typed, and then nothing more.

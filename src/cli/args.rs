@@ -103,11 +103,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", env = "PLAINWS_MAX_SIZE", default_value = "64KiB", value_parser = units::size)]
     pub(crate) max_size: usize,
 
-    /// What may wait for a slow client
+    /// What may wait for a slow client, in bytes or as 64KiB, 1MiB
     #[arg(long, value_name = "SIZE", env = "PLAINWS_BACKLOG", default_value = "256KiB", value_parser = units::size)]
     pub(crate) backlog: usize,
 
-    /// Time for the opening handshake, as 500ms, 10s, 2m
+    /// Time for the opening handshake, in seconds or as 500ms, 10s, 2m
     #[arg(long, value_name = "TIME", env = "PLAINWS_OPEN_TIMEOUT", default_value = "10s", value_parser = units::duration)]
     pub(crate) open_timeout: Duration,
 
@@ -123,7 +123,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", env = "PLAINWS_PING_INTERVAL", default_value = "20s", value_parser = units::duration_or_off)]
     pub(crate) ping_interval: OrOff,
 
-    /// Time within which a client must answer a ping, or off
+    /// Time within which a client must show a sign of life after a ping, or off
     #[arg(long, value_name = "TIME", env = "PLAINWS_PING_TIMEOUT", default_value = "20s", value_parser = units::duration_or_off)]
     pub(crate) ping_timeout: OrOff,
 

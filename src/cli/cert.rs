@@ -19,8 +19,8 @@ use name::Name;
 
 /// Make a self-signed certificate for localhost, or for the names given
 ///
-/// Writes two files: FILE.pem, the certificate and its private key, for `plainws serve --tls-cert`,
-/// and FILE.crt, the certificate alone, for `plainws connect --ca` and for browsers.
+/// Writes two files: the certificate with its private key, for `plainws serve --tls-cert`, and beside
+/// it the certificate alone, its name ending in .crt, for `plainws connect --ca` and for browsers.
 #[derive(clap::Args)]
 pub(crate) struct Cert {
     /// DNS names, also *.app.example, and IP addresses that clients connect to [default: localhost
@@ -33,7 +33,7 @@ pub(crate) struct Cert {
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(Files::new))]
     out: Option<Files>,
 
-    /// Valid for so many days from now
+    /// Valid for so many days from now, 1 to 3650; and since yesterday, for clocks that are slow
     // 397 is the most that browsers take of public authorities, 398 less the day for wrong clocks.
     #[arg(long, value_name = "N", default_value_t = 397, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,

@@ -1,5 +1,6 @@
 //! `plainws serve`: the daemon's life as a straight list.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -31,6 +32,7 @@ pub(crate) fn run(args: Serve) -> ExitCode {
 
 fn serve(args: Serve) -> plainws::Result<ExitCode> {
     // Before anything can be lost by a signal.
+    let at_terminal = std::io::stderr().is_terminal();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let pages = Pages::new(args.html_dir.clone()).map_err(|error| {
         format!(
@@ -89,17 +91,19 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     };
     let mut stopping: Option<Instant> = None;
     for signal in signals.forever() {
-        if signal == SIGHUP {
+        // Of a terminal that closes SIGHUP means to end, as ever; else to read the files again.
+        let terminal_gone = at_terminal && !std::io::stderr().is_terminal();
+        if signal == SIGHUP && !terminal_gone {
             match &keys {
                 Some(keys) => keys.read_again(),
                 None => info!("SIGHUP: there is no certificate to read again"),
             }
             continue;
         }
-        let name = if signal == SIGTERM {
-            "SIGTERM"
-        } else {
-            "SIGINT"
+        let name = match signal {
+            SIGTERM => "SIGTERM",
+            SIGINT => "SIGINT",
+            _ => "the terminal has gone",
         };
         if let Some(since) = stopping {
             // timeout(1) signals the process and then its group: that is one request.
@@ -110,7 +114,11 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             return Ok(ExitCode::from(128 + signal as u8));
         }
         stopping = Some(Instant::now());
-        info!("{name}: closing {} connections", server.connections());
+        let connections = match server.connections() {
+            1 => "1 connection".to_owned(),
+            n => format!("{n} connections"),
+        };
+        info!("{name}: closing {connections}");
         let (handle, limit) = (server.handle(), args.close_timeout);
         thread::spawn(move || {
             if !handle.shutdown(limit) {

@@ -7,15 +7,12 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OrOff(pub(crate) Option<Duration>);
 
+/// More than nothing; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
-    scaled(text, &units)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "write a number and its unit: 500ms, 10s, 2m".to_owned())
-        .and_then(|d| match d.is_zero() {
-            true => Err("must be more than nothing".to_owned()),
-            false => Ok(d),
-        })
+    wait(text).and_then(|d| match d.is_zero() {
+        true => Err("must be more than nothing".to_owned()),
+        false => Ok(d),
+    })
 }
 
 pub(crate) fn duration_or_off(text: &str) -> Result<OrOff, String> {
@@ -38,7 +35,7 @@ pub(crate) fn wait(text: &str) -> Result<Duration, String> {
     ];
     scaled(text, &units)
         .map(Duration::from_millis)
-        .ok_or_else(|| "write seconds, or a number and its unit: 5, 500ms, 2m".to_owned())
+        .ok_or_else(|| "write seconds, or a number and its unit: 10, 500ms, 10s, 2m".to_owned())
 }
 
 pub(crate) fn size(text: &str) -> Result<usize, String> {
@@ -89,7 +86,6 @@ mod tests {
         for wrong in [
             "",
             "s",
-            "10",
             "-1s",
             "1.5s",
             "10 parsecs",

@@ -85,7 +85,7 @@ impl Proxy {
             Kind::Http | Kind::Https => {
                 let mut line = self.dial(attempt)?;
                 if self.kind == Kind::Https {
-                    trust.secure(&mut line.wire, &self.host, attempt)?;
+                    trust.secure(&mut line.wire, &self.host, &self.to_string(), attempt)?;
                 }
                 self.tunnel(attempt, &line, target)?;
                 Ok(line)

@@ -50,9 +50,9 @@ impl Session {
 pub(crate) struct Trust(());
 
 impl Trust {
-    pub(crate) fn secure(&self, _: &mut Wire, host: &str, _: &Attempt) -> Result<()> {
+    pub(crate) fn secure(&self, _: &mut Wire, _: &str, place: &str, _: &Attempt) -> Result<()> {
         Err(Error::Invalid(format!(
-            "cannot reach {host} by TLS: this build has none, it was made without the feature tls"
+            "cannot reach {place} by TLS: this build has none, it was made without the feature tls"
         )))
     }
 }

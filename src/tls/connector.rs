@@ -82,13 +82,19 @@ impl Trust {
     }
 
     /// Makes the handshake over what the wire is so far. `host` is a name, or an address without
-    /// brackets, which its certificate must be for.
+    /// brackets, which its certificate must be for; `place` is for messages.
     ///
     /// # Errors
     ///
     /// [`Error::Tls`] if the two ends do not agree, which will not pass; else as of any other stage.
-    pub(crate) fn secure(&self, wire: &mut Wire, host: &str, attempt: &Attempt) -> Result<()> {
-        let with = format!("TLS with {host}");
+    pub(crate) fn secure(
+        &self,
+        wire: &mut Wire,
+        host: &str,
+        place: &str,
+        attempt: &Attempt,
+    ) -> Result<()> {
+        let with = format!("TLS with {place}");
         let connector = self.connector()?;
         let lower = match wire.take_session() {
             Some(session) => Lower::Session(Box::new(session)),
@@ -124,7 +130,10 @@ impl Trust {
 }
 
 fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the connection was closed, as by a server that does not speak TLS",
+    )
 }
 
 impl fmt::Debug for Trust {

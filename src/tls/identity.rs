@@ -64,7 +64,9 @@ impl Identity {
     ) -> Result<Identity> {
         let (certificate, _) = Content::read(certificate.as_ref())?;
         let (key_file, metadata) = Content::read(key.as_ref())?;
-        check_mode(key.as_ref(), &metadata)?;
+        if key_file.has_key() {
+            check_mode(key.as_ref(), &metadata)?;
+        }
         Identity::from_contents(&certificate, &key_file)
     }
 
@@ -137,7 +139,6 @@ impl Content {
         let name = path.display().to_string();
         let failed = |error: io::Error| {
             let way_out = match error.kind() {
-                io::ErrorKind::NotFound => "; plainws cert makes one",
                 io::ErrorKind::PermissionDenied => {
                     "; run as its owner, or give its group to the user of the service"
                 }
@@ -193,7 +194,7 @@ impl Content {
     pub(super) fn check_key(&self, certificate: &str) -> Result<()> {
         if !self.has_key() {
             let way_out = if self.name == certificate {
-                "name the file that has it (--tls-key)"
+                "give the file that has it, too"
             } else {
                 "it should have a BEGIN PRIVATE KEY"
             };
@@ -213,8 +214,7 @@ impl Content {
         self.wrong(if self.has("-----BEGIN CERTIFICATE-----") {
             "the certificate in it is damaged or cut short; copy it anew"
         } else if self.bytes.first() == Some(&DER) {
-            "it is not PEM text; if it is PKCS#12 name its password file (--tls-password-file), if a \
-             certificate in DER convert it: openssl x509 -inform DER -in OLD -out NEW"
+            "it is not PEM text; of a certificate in DER: openssl x509 -inform DER -in OLD -out NEW"
         } else {
             "there is no certificate in it (no BEGIN CERTIFICATE)"
         })

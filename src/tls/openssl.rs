@@ -60,11 +60,15 @@ impl Credentials {
 
     pub(super) fn from_pkcs12(file: &Content, password: &str) -> Result<Credentials> {
         let archive = Pkcs12::from_der(&file.bytes)
-            .map_err(|_| file.wrong("it is no PKCS#12 file, or damaged"))?;
+            .map_err(|_| file.wrong("it is no PKCS#12 file, or damaged; PEM needs no password"))?;
         let parsed = archive.parse2(password).map_err(|error| {
             let text = error.to_string();
             if text.contains("mac verify") {
-                file.wrong("the password is wrong; name the file that has it (--tls-password-file)")
+                file.wrong(if password.is_empty() {
+                    "it has a password; give it, too"
+                } else {
+                    "the password is wrong"
+                })
             } else if text.contains("unsupported") {
                 file.wrong(
                     "its encryption is too old for OpenSSL 3; write it anew: openssl pkcs12 \

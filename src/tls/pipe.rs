@@ -19,6 +19,9 @@ use crate::wire;
 /// One record is at most 16 KiB and a little. More than a few waiting means that the peer makes
 /// the session answer (key updates, alerts) and reads nothing.
 const MAX_UNSENT: usize = 64 * 1024;
+/// So many reads a call of the session: several records. A peer that sends nothing but key updates
+/// would otherwise keep the session, and its lock, for as long as it goes on.
+const READS: usize = 16;
 /// An idle connection keeps no more than this for what might wait.
 const KEEP: usize = 1024;
 
@@ -34,6 +37,8 @@ pub(crate) struct Pipe {
     lower: Lower,
     /// Ciphertext that the socket has not taken yet.
     unsent: Vec<u8>,
+    /// How many reads are left, once there is a session.
+    reads: Option<usize>,
 }
 
 impl Pipe {
@@ -41,7 +46,13 @@ impl Pipe {
         Pipe {
             lower,
             unsent: Vec::new(),
+            reads: None,
         }
+    }
+
+    /// For one call of the session.
+    pub(crate) fn allow_reads(&mut self) {
+        self.reads = Some(READS);
     }
 
     /// Hands over what waits; `WouldBlock` while something is left.
@@ -107,6 +118,10 @@ impl AsFd for Pipe {
 
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(left) = &mut self.reads {
+            // The socket is still readable, so whoever waits for it comes again at once.
+            *left = left.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+        }
         match &mut self.lower {
             Lower::Socket(socket) => socket.recv(buffer),
             Lower::Session(session) => session.read(buffer),

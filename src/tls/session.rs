@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::pipe::Pipe;
+use super::words;
 
 /// What both libraries' streams can do.
 pub(crate) trait Stream: Read + Write + Send {
@@ -36,11 +37,12 @@ impl Session {
     /// Takes plaintext that has arrived: `WouldBlock` if there is none, 0 at the end, with or
     /// without a `close_notify`. Truncation is told by the missing close frame.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.pipe_mut().allow_reads();
         let result = self.stream.read(buffer);
         // What the peer made the session answer, a key update, goes out with the next write.
         match result {
             Err(error) if is_end(&error) => Ok(0),
-            result => result,
+            result => result.map_err(in_words),
         }
     }
 
@@ -116,6 +118,14 @@ fn is_end(error: &io::Error) -> bool {
 fn no_renegotiation(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => io::Error::other("the peer wants to renegotiate TLS"),
+        _ => in_words(error),
+    }
+}
+
+/// What the library says, without its numbers and file names; errors of the socket as they are.
+fn in_words(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Other => io::Error::other(words::of_session(&error.to_string())),
         _ => error,
     }
 }

@@ -73,6 +73,20 @@ pub(crate) fn of_client(text: &str, host: &str) -> String {
     found.map_or(reason, |(_, words)| (*words).to_owned())
 }
 
+/// Behind the handshake. In TLS 1.3 a client learns only then what a server thinks of its
+/// certificate.
+pub(crate) fn of_session(text: &str) -> String {
+    let reason = reason(text);
+    if reason.contains("alert certificate required") {
+        return "it wants a certificate of the client".to_owned();
+    }
+    let certificate = ["bad certificate", "unknown ca", "certificate unknown"];
+    if certificate.iter().any(|alert| reason.ends_with(alert)) {
+        return "it does not trust the certificate of the client".to_owned();
+    }
+    format!("TLS: {reason}")
+}
+
 /// Of a handshake that failed at a server: what the client did, or does not like.
 pub(crate) fn of_server(text: &str) -> String {
     let reason = reason(text);

@@ -27,9 +27,9 @@ fn readme(command: &str) -> BTreeMap<String, (Told, String)> {
     let rows = section.lines().filter(|line| line.starts_with("| `-"));
     let rows = rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let (flag, value) = code(cells[1])[0]
-            .split_once(' ')
-            .unwrap_or((code(cells[1])[0], ""));
+        let option = code(cells[1])[0];
+        let optional = option.strip_suffix(']').and_then(|o| o.split_once("[="));
+        let (flag, value) = optional.or(option.split_once(' ')).unwrap_or((option, ""));
         let default = cells[column("default").unwrap()];
         let told = Told {
             value: value.to_owned(),

@@ -166,7 +166,7 @@ fn wrong_usage_is_a_sentence_and_exit_code_2() {
         (&["ws://h", "--unix=/s", "--proxy=off"], "--proxy"),
         (&["ws://h", "--wait=soon"], "500ms"),
         (&["ws://h", "--max-size=0"], "64KiB"),
-        (&["ws://h", "--open-timeout=10"], "10s"),
+        (&["ws://h", "--open-timeout=10x"], "10s"),
         (&["ws://h", "--ping-interval=0s"], "or off"),
         (&["ws://h", "--key=k"], "--cert"),
         (&["ws://h", "--insecure", "--ca=f"], "--ca"),

@@ -65,8 +65,9 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "NAME", help_heading = "Connection")]
     pub(crate) user: Option<String>,
 
-    /// Go through this proxy: http://, https:// or socks5h://HOST[:PORT], or off. Default: from
-    /// the environment (https_proxy, http_proxy, all_proxy, no_proxy)
+    /// Go through this proxy: http://, https://, socks5h:// or socks5://HOST[:PORT], or off.
+    /// Default: from the environment (wss_proxy, ws_proxy, https_proxy, http_proxy, all_proxy,
+    /// no_proxy)
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
 
@@ -74,7 +75,7 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "PATH", help_heading = "Connection", conflicts_with_all = ["proxy", "reconnect"])]
     pub(crate) unix: Option<PathBuf>,
 
-    /// Time for connecting and the opening handshake, as 500ms, 10s, 2m
+    /// Time for connecting and the opening handshake, in seconds or as 500ms, 10s, 2m
     #[arg(long, value_name = "TIME", help_heading = "Connection", default_value = "10s", value_parser = units::duration)]
     pub(crate) open_timeout: Duration,
 
@@ -121,7 +122,7 @@ pub(crate) struct Connect {
     pub(crate) insecure: bool,
 
     /// Connect again after each end that is not 1000, with growing delays, until N attempts in a
-    /// row have failed; without N 10. Default: off
+    /// row have failed; N is 10 if not given. Default: off
     #[arg(
         long,
         value_name = "N",

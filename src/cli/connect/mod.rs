@@ -93,8 +93,13 @@ fn client(args: &Connect) -> Result<ClientBuilder> {
 #[cfg(feature = "tls")]
 fn secure(mut client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
     if let Some(path) = &args.ca {
-        let pem = std::fs::read(path)
-            .map_err(|error| Error::Tls(format!("cannot read {}: {error}", path.display())))?;
+        let wrong = |what: &str| Error::Tls(format!("{}: {what}", path.display()));
+        let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+        if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+            return Err(wrong(
+                "there is no certificate in it (no BEGIN CERTIFICATE)",
+            ));
+        }
         client = client.ca(pem);
     }
     if let Some(certificate) = &args.cert {
@@ -125,6 +130,9 @@ fn secure(client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
 fn verdict(session: &Session, end: &End) -> (u8, Option<String>) {
     match end {
         End::Failed(error @ Error::Invalid(_)) => (USAGE, Some(error.to_string())),
+        End::Failed(Error::Refused(refused)) if refused.status == 401 => {
+            (FAILED, Some(format!("{refused} (log in with --user NAME)")))
+        }
         End::Failed(error) => (FAILED, Some(error.to_string())),
         End::Stopped => (FAILED, None),
         End::Closed(closed) if session.is_fine(closed) => (0, None),

@@ -48,6 +48,8 @@ struct State {
     asked: bool,
     /// What the last connection was lost by, if that is still to be told.
     lost: Option<String>,
+    /// The last connection is closed, and how it ended is about to be told.
+    ending: bool,
     end: Option<Arc<End>>,
 }
 
@@ -121,15 +123,16 @@ impl Session {
                     }
                 }
             };
-            let asked = {
-                let mut state = self.state();
-                state.connection = None;
-                state.asked
-            };
-            show(Event::Closed(closed.clone()));
             // A server that shuts down says 1001: to connect again is what one waits for then.
             let goodbye = closed.is_normal() && closed.code() != CloseCode::GOING_AWAY;
-            if asked || goodbye || !matches!(dial, Dial::Again(_)) {
+            let ending = {
+                let mut state = self.state();
+                state.connection = None;
+                state.ending = state.asked || goodbye || !matches!(dial, Dial::Again(_));
+                state.ending
+            };
+            show(Event::Closed(closed.clone()));
+            if ending {
                 return End::Closed(closed);
             }
             let lost = lost_line(&closed);
@@ -232,6 +235,7 @@ impl Session {
                 }
                 closed
             }
+            None if state.ending => Ok(()),
             None => {
                 state.end.get_or_insert_with(|| Arc::new(End::Stopped));
                 self.inner.changed.notify_all();

@@ -43,6 +43,10 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
     };
     // A terminal that cannot move its cursor (TERM=dumb) gets lines, as a pipe does.
     let Ok(external) = editor.create_external_printer() else {
+        say(
+            "this terminal cannot move its cursor: no line editing and no commands, each line is a \
+             message; Ctrl-C closes",
+        );
         return pipe::run(args, dial);
     };
     let started = Printer::start(external, Arc::clone(&gate)).and_then(|printer| {
