@@ -13,7 +13,7 @@ use crate::support::raw::serve;
 use crate::support::tools::{PATIENCE, wait_until};
 
 /// What the browser's console has to say in normal use.
-const NOTHING: [&str; 0] = [];
+pub(crate) const NOTHING: [&str; 0] = [];
 
 /// The page as a file, as one opens it from disk.
 fn file(name: &str) -> String {
@@ -48,7 +48,7 @@ fn disabled(tab: &Tab<'_>) -> Value {
 
 /// Clicks through two counters: the same values and users in both, whoever clicks.
 #[track_caller]
-fn share(browser: &Browser, url: &str) {
+pub(crate) fn share(browser: &Browser, url: &str) {
     let ada = browser.tab(url);
     ada.wait_text("#value", "0");
     ada.wait_text("#users", "1 user online");

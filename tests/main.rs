@@ -29,3 +29,6 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// TLS: certificates as files, policy and faults at the server, the daemon, real peers.
+#[cfg(feature = "tls")]
+mod tls;

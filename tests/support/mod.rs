@@ -10,4 +10,6 @@ pub mod pair;
 pub mod process;
 pub mod python;
 pub mod raw;
+#[cfg(feature = "tls")]
+pub mod secure;
 pub mod tools;
