@@ -205,7 +205,6 @@ fn plain_http_at_a_tls_port_is_told_of_https_in_plain_text() {
         get("/", ""),
         upgrade_request("/", ""),
         "\r\n".to_owned() + &get("/", ""),
-        "POST /counter HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".to_owned(),
         "HEAD / HTTP/1.0\r\n\r\n".to_owned(),
     ] {
         let answer = exchange(port, &request);
@@ -309,8 +308,7 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
     let mut wrong_type = hello.clone();
     wrong_type[5] = 0x99;
     let mut wrong_length = hello.clone();
-    wrong_length[8] ^= 0x01;
-    let alert = b"\x16\x03\x01\0\x02\x02\x28";
+    wrong_length[8] -= 1;
     let sslv2 = b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10\x01\x00\x80\x02\x00\x80";
     vec![
         ("a record of 65535 bytes", long),
@@ -319,7 +317,6 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
         ("empty records", b"\x16\x03\x01\0\0".repeat(1000)),
         ("a message of another type", wrong_type),
         ("a message of a wrong length", wrong_length),
-        ("a handshake of two bytes", alert.to_vec()),
         ("a ClientHello of SSL 2", sslv2.to_vec()),
         ("an alert", b"\x15\x03\x01\0\x02\x02\x28".to_vec()),
         ("application data", b"\x17\x03\x03\0\x04\x1b[1m".to_vec()),
@@ -339,11 +336,7 @@ fn nonsense_at_a_tls_port_is_closed_at_once_and_is_a_short_line_in_the_log() {
         let mut raw = Raw::connect(port);
         let address = raw.address();
         raw.send(&bytes);
-        let ended = raw.ends_within(SLACK);
-        if !ended {
-            // Some are the start of what may still become a ClientHello.
-            assert_eq!(what, "empty records", "{what}: not closed");
-        }
+        assert!(raw.ends_within(SLACK), "{what}: not closed");
         drop(raw);
         let line = daemon.wait_line(&format!("{address} handshake failed: "));
         assert!(line.len() < 200, "{what}: {line}");
@@ -421,9 +414,8 @@ fn a_client_that_renegotiates_is_refused_and_disturbs_nobody() {
 #[track_caller]
 fn told_end(daemon: &Daemon, address: &str) -> String {
     let opened = daemon.wait_line(&format!("{address} /"));
-    let (_, name) = opened.split_once("] ").expect("a level");
-    let (name, _) = name.split_once(' ').expect("a name");
-    let line = daemon.wait_line(&format!("{name} /counter closed"));
+    assert!(opened.ends_with("opened"), "{opened}");
+    let line = daemon.wait_line(&format!("{address} /counter closed"));
     let (_, said) = line.split_once("closed ").expect("found by it");
     said.split(';').next().unwrap_or_default().to_owned()
 }
@@ -488,8 +480,9 @@ fn the_server_ends_with_close_notify() {
     assert_eq!(client.close_frame().0, 1000);
     ends(client, "a close frame");
     let mut client = Secure::upgrade(port, "/counter");
-    client.send(b"\xff\xff\xff\xff\xff\xff");
-    assert_eq!(client.close_frame().0, 1002);
+    client.send(&[0xff; 16]);
+    let (code, reason) = client.close_frame();
+    assert_eq!(code, 1002, "{reason}");
     ends(client, "a protocol error");
     wait_gone(&daemon);
 }
@@ -645,7 +638,7 @@ fn read_values(client: &mut Secure, last: usize) -> usize {
 
 #[test]
 fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
-    const VALUES: usize = 1500;
+    const VALUES: usize = 500;
     let hub = Hub::new(());
     let (_server, port) = registering(&hub);
     // Some that stop within records of different kinds.
@@ -664,7 +657,7 @@ fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
         }
         for number in 0..VALUES {
             // Sizes on both sides of a record's limit.
-            let filler = "x".repeat(number * 37 % 20_000);
+            let filler = "x".repeat([number * 37 % 5000, 20_000][usize::from(number % 10 == 9)]);
             hub.publish("value", format!("{number} {filler}"));
         }
     });
@@ -723,7 +716,6 @@ fn a_tls_client_that_stops_reading_costs_the_daemon_no_memory() {
     const UPDATES: i64 = 20_000;
     let (daemon, port) = daemon("counter", &["--backlog", "32KiB"]);
     let mut stopped = Secure::over(Raw::connect_narrow(port)).open("/counter");
-    stopped.message();
     let mut busy = Secure::upgrade(port, "/counter");
     let value = |client: &mut Secure| loop {
         let news: serde_json::Value = serde_json::from_str(&client.message().text()).expect("JSON");
@@ -731,7 +723,7 @@ fn a_tls_client_that_stops_reading_costs_the_daemon_no_memory() {
             return news["value"].as_i64().expect("an integer");
         }
     };
-    assert_eq!(value(&mut busy), 0);
+    assert_eq!((value(&mut stopped), value(&mut busy)), (0, 0));
     let (mut before, mut reached) = (0, 0);
     while reached < UPDATES {
         busy.send(&text(PLUS).repeat(500));
