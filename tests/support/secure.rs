@@ -124,9 +124,7 @@ impl Secure {
 
     /// Whether the peer has said by `close_notify` that it has ended.
     pub fn was_notified(&mut self) -> bool {
-        self.stream
-            .get_shutdown()
-            .contains(ShutdownState::RECEIVED)
+        self.stream.get_shutdown().contains(ShutdownState::RECEIVED)
     }
 
     /// Reads more; false at the end of the stream, with or without `close_notify`.

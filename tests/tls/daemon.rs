@@ -45,13 +45,26 @@ fn certificate_key_and_password_come_from_arguments() {
         vec!["--tls-cert", arg(&combined)],
         vec!["--tls-cert", arg(&chain), "--tls-key", arg(&key)],
         vec!["--tls-key", arg(&key), "--tls-cert", arg(&combined)],
-        vec!["--tls-cert", arg(&secret), "--tls-password-file", arg(&password)],
-        vec!["--tls-cert", arg(&unnamed), "--tls-password-file", arg(&password)],
+        vec![
+            "--tls-cert",
+            arg(&secret),
+            "--tls-password-file",
+            arg(&password),
+        ],
+        vec![
+            "--tls-cert",
+            arg(&unnamed),
+            "--tls-password-file",
+            arg(&password),
+        ],
         vec!["--tls-cert", arg(&open)],
     ] {
         let daemon = plainws(&[&["serve", LISTEN], &args[..]].concat());
         let line = daemon.wait_line("certificate ");
-        assert!(line.contains(args[args.iter().position(|a| *a == "--tls-cert").unwrap() + 1]), "{line}");
+        assert!(
+            line.contains(args[args.iter().position(|a| *a == "--tls-cert").unwrap() + 1]),
+            "{line}"
+        );
         assert!(line.contains("localhost, valid until "), "{line}");
         let port = url_port(&daemon.wait_line("hello at https://127.0.0.1:"));
         greets(port, &LOCALHOST);
@@ -93,7 +106,14 @@ fn arguments_that_need_each_other_are_told_with_exit_code_2() {
     for args in [
         &["--tls-key", "privkey.pem"][..],
         &["--tls-password-file", "password"],
-        &["--tls-cert", "a", "--tls-key", "b", "--tls-password-file", "c"],
+        &[
+            "--tls-cert",
+            "a",
+            "--tls-key",
+            "b",
+            "--tls-password-file",
+            "c",
+        ],
         &["--tls-cert"],
     ] {
         let (code, lines) = end_of(plainws_command(&[&["serve", LISTEN], args].concat()));
@@ -132,14 +152,32 @@ fn a_key_that_the_library_calls_too_weak_is_refused_at_the_start() {
     let folder = Folder::new();
     let (key, file) = (folder.write("weak.key", ""), folder.write("weak.pem", ""));
     let mut make = Command::new(openssl);
-    make.args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=localhost"]);
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:1024",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+    ]);
     make.args(["-keyout", arg(&key), "-out", arg(&file)]);
     let mut make = Daemon::spawn(make);
     assert!(make.wait_exit(PATIENCE).success(), "{}", make.report());
-    let args = ["serve", LISTEN, "--tls-cert", arg(&file), "--tls-key", arg(&key)];
+    let args = [
+        "serve",
+        LISTEN,
+        "--tls-cert",
+        arg(&file),
+        "--tls-key",
+        arg(&key),
+    ];
     let line = refused(plainws_command(&args));
     assert!(line.contains(arg(&file)), "{line}");
-    assert!(line.contains("too small") || line.contains("too short"), "{line}");
+    assert!(
+        line.contains("too small") || line.contains("too short"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -194,7 +232,10 @@ fn a_unix_socket_may_have_tls_or_not() {
         stream.write_all(get("/", "").as_bytes()).expect("write");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
     }
 }
 
@@ -251,7 +292,9 @@ fn sighup_shows_the_new_certificate_within_a_second_and_cuts_nobody() {
     let second = url_port(&daemon.wait_line("counter at https://"));
     assert_eq!(Secure::connect(port).serial(), LOCALHOST.serial());
     let client = Client::builder().ca(LOCALHOST.pem());
-    let old = client.connect(&format!("wss://localhost:{second}/")).expect("a client");
+    let old = client
+        .connect(&format!("wss://localhost:{second}/"))
+        .expect("a client");
     next(&old);
     // In the middle of its handshake: it goes on with what it has begun.
     let waiting = Raw::connect(port);
@@ -262,7 +305,11 @@ fn sighup_shows_the_new_certificate_within_a_second_and_cuts_nobody() {
         folder.write("localhost.pem", renewed.combined());
         daemon.signal("HUP");
         let took = wait_serial(port, &renewed.serial());
-        assert_eq!(Secure::connect(second).serial(), renewed.serial(), "at each listener");
+        assert_eq!(
+            Secure::connect(second).serial(),
+            renewed.serial(),
+            "at each listener"
+        );
         greets(port, &renewed);
         took
     });
@@ -274,7 +321,11 @@ fn sighup_shows_the_new_certificate_within_a_second_and_cuts_nobody() {
     let mut late = Secure::over(waiting).open("/hello");
     late.send(&text("Rust"));
     assert_eq!(late.message().text(), "Hello Rust!");
-    assert!(lines_of(&daemon, "[ERROR]").is_empty(), "{}", daemon.report());
+    assert!(
+        lines_of(&daemon, "[ERROR]").is_empty(),
+        "{}",
+        daemon.report()
+    );
     let told = lines_of(&daemon, "SIGHUP: new clients see the certificate");
     assert_eq!(told.len(), 3, "{}", daemon.report());
     assert!(told[0].contains("valid until"), "{told:?}");
@@ -295,13 +346,33 @@ fn sighup_with_bad_files_changes_nothing_and_is_one_error() {
     let mut errors = 0;
     for (what, content, expected) in [
         ("empty", String::new(), "is empty"),
-        ("garbage", "\u{0}\u{1}garbage\n".repeat(500), "no certificate"),
-        ("another's key", LOCALHOST.pem() + &other.key_pem(), "does not belong"),
-        ("encrypted", other.pem() + &other.encrypted_pem("x"), "is encrypted"),
-        ("encrypted as of old", other.pem() + &other.old_encrypted_pem("x"), "is encrypted"),
+        (
+            "garbage",
+            "\u{0}\u{1}garbage\n".repeat(500),
+            "no certificate",
+        ),
+        (
+            "another's key",
+            LOCALHOST.pem() + &other.key_pem(),
+            "does not belong",
+        ),
+        (
+            "encrypted",
+            other.pem() + &other.encrypted_pem("x"),
+            "is encrypted",
+        ),
+        (
+            "encrypted as of old",
+            other.pem() + &other.old_encrypted_pem("x"),
+            "is encrypted",
+        ),
         ("expired", expired.combined(), "expired on"),
         ("half of it", half.to_owned(), "damaged"),
-        ("the last line missing", renewed.trim_end()[..renewed.len() - 20].to_owned(), "damaged"),
+        (
+            "the last line missing",
+            renewed.trim_end()[..renewed.len() - 20].to_owned(),
+            "damaged",
+        ),
         ("no key", other.pem(), "no private key"),
         ("no certificate", other.key_pem(), "no certificate"),
         ("too large", "\n".repeat(2 << 20), "larger than"),
@@ -401,7 +472,11 @@ fn many_sighups_under_load_leave_nothing_behind() {
     wait_until("the descriptors to be closed", PATIENCE, || {
         (daemon.descriptors() <= descriptors).then_some(())
     });
-    assert!(lines_of(&daemon, "[ERROR]").is_empty(), "{}", daemon.report());
+    assert!(
+        lines_of(&daemon, "[ERROR]").is_empty(),
+        "{}",
+        daemon.report()
+    );
 }
 
 #[test]
@@ -426,5 +501,10 @@ fn sighup_while_it_ends_does_no_harm() {
     daemon.signal("TERM");
     daemon.wait_line("SIGTERM: closing 1 connections");
     daemon.signal("HUP");
-    assert_eq!(daemon.wait_exit(PATIENCE).code(), Some(0), "{}", daemon.report());
+    assert_eq!(
+        daemon.wait_exit(PATIENCE).code(),
+        Some(0),
+        "{}",
+        daemon.report()
+    );
 }

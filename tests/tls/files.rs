@@ -104,17 +104,17 @@ fn a_file_may_have_certificate_and_key_in_any_order_and_form() {
         ("RSA in PKCS#8", &rsa, rsa.key_pem() + &rsa.pem()),
         ("RSA in PKCS#1", &rsa, rsa.pkcs1_pem() + &rsa.pem()),
         ("RSA in PKCS#1 behind", &rsa, rsa.pem() + &rsa.pkcs1_pem()),
-        (
-            "lines of Windows",
-            ec,
-            ec.combined().replace('\n', "\r\n"),
-        ),
+        ("lines of Windows", ec, ec.combined().replace('\n', "\r\n")),
         (
             "text between",
             ec,
             [text, &ec.key_pem(), text, &ec.pem(), text].concat(),
         ),
-        ("no newline at the end", ec, ec.combined().trim_end().to_owned()),
+        (
+            "no newline at the end",
+            ec,
+            ec.combined().trim_end().to_owned(),
+        ),
     ];
     let folder = Folder::new();
     for (what, certificate, content) in all {
@@ -130,7 +130,11 @@ fn certificate_and_key_may_be_two_files() {
     for (what, certificate, key) in [
         ("PKCS#8", ec, ec.key_pem()),
         ("SEC1", ec, ec.sec1_pem()),
-        ("SEC1 with parameters", ec, EC_PARAMETERS.to_owned() + &ec.sec1_pem()),
+        (
+            "SEC1 with parameters",
+            ec,
+            EC_PARAMETERS.to_owned() + &ec.sec1_pem(),
+        ),
         ("RSA in PKCS#8", &rsa, rsa.key_pem()),
         ("RSA in PKCS#1", &rsa, rsa.pkcs1_pem()),
         // As openssl req writes both in one with -keyout and -out the same.
@@ -238,9 +242,15 @@ fn pkcs12_that_is_damaged_expired_or_something_else_is_refused() {
 fn the_key_of_another_certificate_is_refused() {
     let other = Certificate::localhost();
     let folder = Folder::new();
-    for (what, key) in [("another of the same kind", other.key_pem()), ("RSA", rsa().key_pem())] {
+    for (what, key) in [
+        ("another of the same kind", other.key_pem()),
+        ("RSA", rsa().key_pem()),
+    ] {
         let both = refused_file(LOCALHOST.pem() + &key, what);
-        assert!(both.contains("does not belong to the certificate"), "{both}");
+        assert!(
+            both.contains("does not belong to the certificate"),
+            "{both}"
+        );
         let certificate = folder.write("fullchain.pem", LOCALHOST.pem());
         let key = folder.write("privkey.pem", key);
         let identity = Identity::from_pem_files(&certificate, &key);
@@ -328,7 +338,10 @@ fn a_file_that_is_cut_short_is_refused_wherever() {
         ("certificate, key", c.clone() + &k),
         ("key, certificate", k.clone() + &c),
         ("certificate, SEC1", c.clone() + &sec1),
-        ("SEC1 with parameters, certificate", EC_PARAMETERS.to_owned() + &sec1 + &c),
+        (
+            "SEC1 with parameters, certificate",
+            EC_PARAMETERS.to_owned() + &sec1 + &c,
+        ),
         ("PKCS#1, certificate", rsa.pkcs1_pem() + &rsa.pem()),
     ] {
         let end = whole.trim_end().len();
@@ -396,7 +409,14 @@ fn what_is_no_pem_at_all_is_refused() {
         ("zeros", vec![0; 4000]),
         ("a page", b"<!doctype html><p>404".to_vec()),
         ("one newline", b"\n".to_vec()),
-        ("UTF-16", LOCALHOST.combined().encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        (
+            "UTF-16",
+            LOCALHOST
+                .combined()
+                .encode_utf16()
+                .flat_map(u16::to_le_bytes)
+                .collect(),
+        ),
         ("a public key", LOCALHOST.key.public_key_to_pem().unwrap()),
     ] {
         let why = refused_file(content, what);
@@ -416,7 +436,11 @@ fn what_is_no_file_of_that_size_is_refused_and_not_waited_for() {
     assert!(why.contains("is empty"), "{why}");
 
     let directory = folder.path("");
-    let why = refused(Identity::from_pem_file(&directory), arg(&directory), "a folder");
+    let why = refused(
+        Identity::from_pem_file(&directory),
+        arg(&directory),
+        "a folder",
+    );
     assert!(why.contains("is no file"), "{why}");
 
     let socket = folder.path("socket");
@@ -483,7 +507,9 @@ fn a_file_that_may_not_be_read_is_refused_with_a_way_out() {
     let folder = open_folder();
     let file = folder.write("localhost.pem", LOCALHOST.combined());
     let args = ["serve", "--listen=127.0.0.1:0", "--tls-cert", arg(&file)];
-    let Some(command) = as_nobody(&args) else { return };
+    let Some(command) = as_nobody(&args) else {
+        return;
+    };
     let (code, lines) = end_of(command);
     assert_eq!((code, lines.len()), (1, 1), "{lines:#?}");
     assert!(lines[0].contains("[ERROR]"), "{lines:#?}");
@@ -556,7 +582,9 @@ fn a_key_that_everybody_may_read_is_refused_if_it_is_somebody_elses() {
         set_mode(exposed, 0o644);
         set_mode(&certificate, 0o644);
         let args = [&["serve", "--listen=127.0.0.1:0"], &args[..]].concat();
-        let Some(command) = as_nobody(&args) else { return };
+        let Some(command) = as_nobody(&args) else {
+            return;
+        };
         // Of somebody who is neither root nor the one that the daemon runs as.
         std::os::unix::fs::chown(exposed, Some(12_345), None).expect("root may");
         for command in [command, plainws_command(&args)] {

@@ -49,7 +49,8 @@ impl Folder {
             .mode(0o600)
             .open(&path);
         let mut file = file.expect("a file can be made");
-        file.write_all(content.as_ref()).expect("a file can be written");
+        file.write_all(content.as_ref())
+            .expect("a file can be written");
         path
     }
 }

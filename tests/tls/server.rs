@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use openssl::ssl::{Ssl, SslContext, SslMethod};
 
 use super::*;
-use crate::support::raw::{upgrade_request, unread};
+use crate::support::raw::{unread, upgrade_request};
 
 /// The daemon with a certificate for localhost, one listener, and `-v`.
 #[track_caller]
@@ -59,7 +59,9 @@ fn client_hello() -> Vec<u8> {
             Err(std::io::ErrorKind::WouldBlock.into())
         }
     }
-    let context = SslContext::builder(SslMethod::tls_client()).unwrap().build();
+    let context = SslContext::builder(SslMethod::tls_client())
+        .unwrap()
+        .build();
     let ssl = Ssl::new(&context).unwrap();
     match ssl.connect(Keep(Vec::new())) {
         Err(openssl::ssl::HandshakeError::WouldBlock(waiting)) => waiting.get_ref().0.clone(),
@@ -91,12 +93,20 @@ fn openssl_gets_a_page_by_tls_1_3_and_1_2() {
     let ca = folder.write("ca.pem", LOCALHOST.pem());
     let (_daemon, port) = daemon("hello", &[]);
     for (option, version) in [("-tls1_3", "TLSv1.3"), ("-tls1_2", "TLSv1.2")] {
-        let checked = ["-CAfile", arg(&ca), "-verify_return_error", "-verify_hostname"];
+        let checked = [
+            "-CAfile",
+            arg(&ca),
+            "-verify_return_error",
+            "-verify_hostname",
+        ];
         let options = [&[option], &checked[..], &["localhost"]].concat();
         let Some(told) = s_client(port, &options, HEALTH) else {
             return;
         };
-        assert!(told.contains(&format!("New, {version}, Cipher is ")), "{told}");
+        assert!(
+            told.contains(&format!("New, {version}, Cipher is ")),
+            "{told}"
+        );
         assert!(told.contains("Verification: OK"), "{told}");
         assert!(told.contains("HTTP/1.1 200 OK"), "{told}");
         assert!(told.contains("\nok"), "{told}");
@@ -175,12 +185,21 @@ fn curl_gets_the_page_over_https_and_a_hint_over_http() {
     let (daemon, port) = daemon("counter", &[]);
     let asked = |options: &[&str], url: &str| {
         let mut command = Command::new(&curl);
-        command.args(["-sS", "-i", "--noproxy", "*"]).args(options).arg(url);
+        command
+            .args(["-sS", "-i", "--noproxy", "*"])
+            .args(options)
+            .arg(url);
         let mut curl = Daemon::spawn(command);
         let code = curl.wait_exit(PATIENCE).code();
-        (code, [curl.stdout_lines(), curl.lines()].concat().join("\n"))
+        (
+            code,
+            [curl.stdout_lines(), curl.lines()].concat().join("\n"),
+        )
     };
-    let (code, page) = asked(&["--cacert", arg(&ca)], &format!("https://localhost:{port}/"));
+    let (code, page) = asked(
+        &["--cacert", arg(&ca)],
+        &format!("https://localhost:{port}/"),
+    );
     assert_eq!(code, Some(0), "{page}");
     assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
     assert!(page.contains("<h1>Counter</h1>"), "{page}");
@@ -195,7 +214,10 @@ fn curl_gets_the_page_over_https_and_a_hint_over_http() {
     let (code, text) = asked(&[], &format!("https://localhost:{port}/"));
     assert_eq!(code, Some(60), "{text}");
     let line = daemon.wait_line("handshake failed: TLS: ");
-    assert!(line.contains("the client does not trust the certificate"), "{line}");
+    assert!(
+        line.contains("the client does not trust the certificate"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -232,7 +254,9 @@ fn tls_at_a_plain_port_is_closed_and_told_in_the_log() {
         assert!(!told.contains("HTTP/1.1"), "{told}");
         assert!(told.contains("no peer certificate available"), "{told}");
     }
-    let failed = Client::builder().insecure().connect(&format!("wss://127.0.0.1:{port}/"));
+    let failed = Client::builder()
+        .insecure()
+        .connect(&format!("wss://127.0.0.1:{port}/"));
     failed.expect_err("a plain server has no TLS");
     wait_gone(&daemon);
 }
@@ -253,7 +277,15 @@ fn openings_that_take_their_time_are_cut_at_the_deadline_and_hold_no_place() {
         .map(|i| {
             let mut raw = Raw::connect(port);
             // Silent, the start of a record, half a ClientHello, a whole one and nothing behind.
-            raw.send([&b""[..], b"\x16", b"\x16\x03\x01\x02\0\x01", &hello[..hello.len() / 2], &hello][i % 5]);
+            raw.send(
+                [
+                    &b""[..],
+                    b"\x16",
+                    b"\x16\x03\x01\x02\0\x01",
+                    &hello[..hello.len() / 2],
+                    &hello,
+                ][i % 5],
+            );
             raw
         })
         .collect();
@@ -272,7 +304,10 @@ fn openings_that_take_their_time_are_cut_at_the_deadline_and_hold_no_place() {
         let ca = Client::builder().ca(LOCALHOST.pem());
         let ws = ca.connect(&format!("wss://localhost:{port}/"));
         let ws = ws.expect("a place is free");
-        assert!(start.elapsed() < LIMIT, "the machine is too slow for this test");
+        assert!(
+            start.elapsed() < LIMIT,
+            "the machine is too slow for this test"
+        );
         ws.send("Rust").expect("the connection is open");
         assert_eq!(next(&ws), Message::from("Hello Rust!"));
         assert_eq!(end(&ws).code(), CloseCode::NORMAL);
@@ -313,7 +348,10 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("a record of 65535 bytes", long),
         ("a record a little too long", over),
-        ("records of zeros", b"\x16\x03\x01\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".repeat(100)),
+        (
+            "records of zeros",
+            b"\x16\x03\x01\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".repeat(100),
+        ),
         ("empty records", b"\x16\x03\x01\0\0".repeat(1000)),
         ("a message of another type", wrong_type),
         ("a message of a wrong length", wrong_length),
@@ -373,13 +411,17 @@ fn a_client_hello_in_two_halves_or_bytes_is_taken() {
     let (_daemon, port) = daemon("hello", &[]);
     for size in [1, 2, 100] {
         let stream = Raw::connect(port).stream;
-        let context = SslContext::builder(SslMethod::tls_client()).unwrap().build();
+        let context = SslContext::builder(SslMethod::tls_client())
+            .unwrap()
+            .build();
         let ssl = Ssl::new(&context).unwrap();
         let mut stream = match ssl.connect(Halves(stream, size)) {
             Ok(stream) => stream,
             Err(error) => panic!("in pieces of {size}: {error}"),
         };
-        stream.write_all(HEALTH.as_bytes()).expect("the server reads");
+        stream
+            .write_all(HEALTH.as_bytes())
+            .expect("the server reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("a clean end");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -396,7 +438,12 @@ fn a_client_that_renegotiates_is_refused_and_disturbs_nobody() {
     let mut shell = Command::new("sh");
     let script = r#"{ echo R; cat; } | "$@" 2>&1"#;
     shell.args(["-c", script, "sh"]).arg(openssl);
-    shell.args(["s_client", "-tls1_2", "-connect", &format!("127.0.0.1:{port}")]);
+    shell.args([
+        "s_client",
+        "-tls1_2",
+        "-connect",
+        &format!("127.0.0.1:{port}"),
+    ]);
     let client = Daemon::spawn_group(shell);
     client.wait_line("RENEGOTIATING");
     client.wait_line("no renegotiation");
@@ -434,7 +481,11 @@ fn a_client_that_drops_without_close_notify_is_an_end_like_any_other() {
     let mut secure = Secure::upgrade(port, "/counter");
     secure.message();
     let address = secure.address();
-    secure.stream.get_ref().shutdown(Shutdown::Both).expect("shutdown");
+    secure
+        .stream
+        .get_ref()
+        .shutdown(Shutdown::Both)
+        .expect("shutdown");
     drop(secure);
     assert_eq!(told_end(&daemon, &address), expected);
 
@@ -456,6 +507,43 @@ fn a_client_that_drops_without_close_notify_is_an_end_like_any_other() {
     let reset = told_end(&daemon, &address);
     assert!(reset.starts_with("1006"), "{reset}");
     wait_gone(&daemon);
+}
+
+#[test]
+fn a_damaged_record_ends_the_connection_and_is_told_in_words() {
+    let (daemon, port) = daemon("counter", &[]);
+    for (what, bytes) in [
+        (
+            "of a wrong key",
+            [&b"\x17\x03\x03\0\x30"[..], &[7; 0x30]].concat(),
+        ),
+        (
+            "too long",
+            [&b"\x17\x03\x03\x50\0"[..], &[7; 0x5000]].concat(),
+        ),
+        ("plain text", text(PLUS)),
+        ("a handshake in plain text", client_hello()),
+    ] {
+        let mut client = Secure::upgrade(port, "/counter");
+        client.message();
+        let address = client.address();
+        client
+            .stream
+            .get_ref()
+            .write_all(&bytes)
+            .expect("the server reads");
+        client.rest();
+        let line = daemon.wait_line(&format!("{address} /counter closed "));
+        assert!(
+            line.contains("closed 1006: connection lost: "),
+            "{what}: {line}"
+        );
+        for raw in ["error:", "SSL routines", ".c:"] {
+            assert!(!line.contains(raw), "{what}: OpenSSL's own words: {line}");
+        }
+    }
+    wait_gone(&daemon);
+    is_healthy(port);
 }
 
 #[test]
@@ -515,7 +603,9 @@ with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs
 fn sigterm_tells_1001_over_tls_and_then_close_notify() {
     let (mut daemon, port) = daemon("counter", &[]);
     let ca = Client::builder().ca(LOCALHOST.pem());
-    let ours = ca.connect(&format!("wss://127.0.0.1:{port}/")).expect("a client");
+    let ours = ca
+        .connect(&format!("wss://127.0.0.1:{port}/"))
+        .expect("a client");
     let mut raw = Secure::upgrade(port, "/counter");
     raw.message();
     next(&ours);
@@ -569,11 +659,15 @@ fn messages_of_all_sizes_go_through_both_ends() {
     // Many at once: they share records at both ends.
     for round in 0..20 {
         for size in (0..20_000).step_by(777) {
-            ws.write(payload(size + round)).expect("the connection is open");
+            ws.write(payload(size + round))
+                .expect("the connection is open");
         }
         ws.flush();
         for size in (0..20_000).step_by(777) {
-            assert!(next(&ws) == Message::from(payload(size + round)), "{size} in {round}");
+            assert!(
+                next(&ws) == Message::from(payload(size + round)),
+                "{size} in {round}"
+            );
         }
     }
     ws.close(CloseCode::NORMAL, "").expect("a close");
@@ -666,7 +760,10 @@ fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
     for client in &mut stopped {
         // What it reads first is what the kernel had taken; then comes the newest.
         let seen = read_values(client, VALUES - 1);
-        assert!(seen < VALUES / 2, "{seen} values waited for who had stopped");
+        assert!(
+            seen < VALUES / 2,
+            "{seen} values waited for who had stopped"
+        );
     }
     // They are clients again.
     hub.publish("value", format!("{VALUES} "));
@@ -699,7 +796,11 @@ fn a_tls_client_that_reads_in_gulps_gets_no_garbled_state() {
             let text = client.message().text();
             let (number, filler) = text.split_once(' ').expect("a number and filler");
             let number: usize = number.parse().expect("a number");
-            assert_eq!(filler.len(), number * 97 % 5000, "value {number} is garbled");
+            assert_eq!(
+                filler.len(),
+                number * 97 % 5000,
+                "value {number} is garbled"
+            );
             let newest = &mut newest[number % 2];
             assert!(*newest < Some(number), "{number} behind {newest:?}");
             *newest = Some(number);
@@ -743,7 +844,10 @@ fn a_tls_client_that_stops_reading_costs_the_daemon_no_memory() {
         assert!(next > newest, "{next} behind {newest}");
         (newest, seen) = (next, seen + 1);
     }
-    assert!(seen < UPDATES / 2, "{seen} values waited for who had stopped");
+    assert!(
+        seen < UPDATES / 2,
+        "{seen} values waited for who had stopped"
+    );
     stopped.send(&text(PLUS));
     assert_eq!(value(&mut stopped), UPDATES + 1, "it is a client again");
 }
@@ -784,7 +888,10 @@ fn a_stream_that_a_tls_client_does_not_read_ends_with_1013() {
             assert!(reason.contains("65536 bytes"), "{reason}");
             break;
         }
-        assert!(frame.text().starts_with(&format!("{expected} ")), "out of order");
+        assert!(
+            frame.text().starts_with(&format!("{expected} ")),
+            "out of order"
+        );
         expected += 1;
     }
     assert!(expected < MESSAGES, "it was no slow client");
@@ -857,7 +964,12 @@ fn a_key_update_of_openssls_client_changes_nothing() {
     let mut shell = Command::new("sh");
     let script = r#"{ echo K; cat; } | "$@" 2>&1"#;
     shell.args(["-c", script, "sh"]).arg(openssl);
-    shell.args(["s_client", "-tls1_3", "-connect", &format!("127.0.0.1:{port}")]);
+    shell.args([
+        "s_client",
+        "-tls1_3",
+        "-connect",
+        &format!("127.0.0.1:{port}"),
+    ]);
     let client = Daemon::spawn_group(shell);
     client.wait_line("KEYUPDATE");
     is_healthy(port);
