@@ -72,7 +72,7 @@ impl Server {
                     RecvTimeoutError::Disconnected => "before it closed its output".into(),
                 };
                 Err(server.explain(format!(
-                    "the {name} server printed no http:// or ws:// address of 127.0.0.1 {when}"
+                    "the {name} server printed no http://, https:// or ws:// address of 127.0.0.1 {when}"
                 )))
             }
         }
@@ -172,7 +172,7 @@ fn read_lines(stream: impl Read, tail: &Tail, found: &Sender<u16>) {
 
 /// The port of the first address in a line.
 fn port_of(line: &str) -> Option<u16> {
-    ["http://127.0.0.1:", "ws://127.0.0.1:"]
+    ["http://127.0.0.1:", "https://127.0.0.1:", "ws://127.0.0.1:"]
         .iter()
         .find_map(|start| line.split_once(start))
         .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())

@@ -5,6 +5,7 @@ mod fan;
 mod idle;
 mod slow;
 mod start;
+mod tls;
 mod updates;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub(crate) enum Scenario {
     Idle,
     Slow,
     Start,
+    Tls,
 }
 
 impl Scenario {
@@ -36,6 +38,7 @@ impl Scenario {
         Scenario::Idle,
         Scenario::Slow,
         Scenario::Start,
+        Scenario::Tls,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Scenario {
             Scenario::Idle => "idle",
             Scenario::Slow => "slow",
             Scenario::Start => "start",
+            Scenario::Tls => "tls",
         }
     }
 
@@ -74,40 +78,39 @@ impl Scenario {
             Scenario::Start => {
                 "20 starts: until /healthz answers; memory without clients; size of the binary"
             }
+            Scenario::Tls => "300 clients over TLS that do nothing, opened one after the other",
         }
     }
 
     /// Measures one round with a fresh server.
     pub(crate) fn run(self, duration: Duration) -> Result<Vec<Row>> {
-        if let Scenario::Start = self {
-            return start::measure();
-        }
-        let mut server = self.server()?;
-        let rows = match self {
-            Scenario::Echo => echo::measure("echo", &server, 1, duration),
-            Scenario::Pipe => echo::measure("pipe", &server, 16, duration),
-            Scenario::Fan => fan::measure("fan", &server, updates::Pace::WhenAllHaveIt, duration),
-            Scenario::Flood => fan::measure("flood", &server, updates::Pace::Window(100), duration),
-            Scenario::Idle => idle::measure(&server, duration),
-            Scenario::Slow => slow::measure(&server, duration),
-            Scenario::Start => start::measure(),
-        };
-        rows.map_err(|error| server.explain(error))
-    }
-
-    fn server(self) -> Result<Server> {
+        let counter = || plainws("counter", &[]);
         match self {
-            Scenario::Echo | Scenario::Pipe => {
-                Server::start("echo", &echo_example()?, &["127.0.0.1:0"])
-            }
+            Scenario::Echo => at(echo()?, |s| echo::measure("echo", s, 1, duration)),
+            Scenario::Pipe => at(echo()?, |s| echo::measure("pipe", s, 16, duration)),
+            Scenario::Fan => at(counter()?, |s| {
+                fan::measure("fan", s, updates::Pace::WhenAllHaveIt, duration)
+            }),
+            Scenario::Flood => at(counter()?, |s| {
+                fan::measure("flood", s, updates::Pace::Window(100), duration)
+            }),
             // The counter would tell each of the idle clients about each newcomer: hello waits for
             // a name.
-            Scenario::Idle => plainws("hello"),
-            Scenario::Fan | Scenario::Flood | Scenario::Slow | Scenario::Start => {
-                plainws("counter")
-            }
+            Scenario::Idle => at(plainws("hello", &[])?, |s| idle::measure(s, duration)),
+            Scenario::Slow => at(counter()?, |s| slow::measure(s, duration)),
+            Scenario::Start => start::measure(),
+            Scenario::Tls => tls::measure(),
         }
     }
+}
+
+/// Measures at this server; an error tells what it printed.
+fn at(mut server: Server, measure: impl FnOnce(&Server) -> Result<Vec<Row>>) -> Result<Vec<Row>> {
+    measure(&server).map_err(|error| server.explain(error))
+}
+
+fn echo() -> Result<Server> {
+    Server::start("echo", &echo_example()?, &["127.0.0.1:0"])
 }
 
 /// What the daemon is started with beside its listener: room for all clients, no pings in one round
@@ -123,9 +126,10 @@ const ARGUMENTS: [&str; 6] = [
 ];
 
 /// Starts the daemon with one of its apps.
-fn plainws(app: &'static str) -> Result<Server> {
+fn plainws(app: &'static str, more: &[&str]) -> Result<Server> {
     let listen = format!("{app}=127.0.0.1:0");
     let mut arguments = vec!["serve", "--listen", &listen];
     arguments.extend(ARGUMENTS);
+    arguments.extend(more);
     Server::start(app, Path::new(PLAINWS), &arguments)
 }

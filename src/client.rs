@@ -4,30 +4,41 @@
 //! All in the caller's thread, within one deadline. Each stage has a file of its own; here is their
 //! order, and the rules of redirects.
 
+mod answer;
+mod attempt;
+mod dial;
+mod environment;
+mod login;
+mod offer;
+mod proxy;
+mod retry;
+mod socks;
+mod target;
+
 use std::fmt;
 use std::sync::Arc;
 
 use tungstenite::handshake::client::generate_key;
 use tungstenite::protocol::Role;
 
-use crate::answer::Answer;
-use crate::attempt::Attempt;
 use crate::caretaker::Caretaker;
 use crate::config::{Config, DEFAULT_CLIENT_MAX_SIZE, connection_options};
 use crate::connection::{Connection, Opened};
-use crate::dial::{self, Line};
-use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::login::Login;
-use crate::offer::Offer;
-use crate::proxy::{Choice, Url};
 use crate::request::Request;
-use crate::retry::Retry;
 use crate::socket::Socket;
-use crate::target::Target;
 #[cfg(feature = "tls")]
 use crate::tls::Identity;
 use crate::tls::Trust;
+use answer::Answer;
+pub(crate) use attempt::Attempt;
+use dial::Line;
+use environment::Environment;
+use login::Login;
+use offer::Offer;
+use proxy::{Choice, Url};
+pub use retry::{Retry, Stopper};
+use target::Target;
 
 const MAX_REDIRECTS: usize = 10;
 
@@ -302,11 +313,6 @@ impl ClientBuilder {
             };
             // The answer's body is of no interest, nor is the connection.
             let next = target.follow(location)?;
-            if target.secure && !next.secure {
-                return Err(Error::Handshake(format!(
-                    "{target} redirects to {next}, which is not encrypted"
-                )));
-            }
             redirects += 1;
             if redirects > self.max_redirects {
                 return Err(Error::Handshake(format!(
@@ -383,7 +389,7 @@ impl ClientBuilder {
     ) -> Result<(Line, Answer)> {
         if target.secure {
             let wire = &mut line.wire;
-            self.tls.secure(wire, &target.host, attempt.deadline)?;
+            self.tls.secure(wire, &target.host, attempt)?;
         }
         let place = target.place();
         let first = format!("GET {} HTTP/1.1", target.path);

@@ -1,4 +1,5 @@
-//! `Escaped`: text of a peer, made fit for one line of a log or an error.
+//! `Escaped`: text of a peer, made fit for one line of a log or an error; `escaped`: the same, uncut,
+//! for those who show it.
 
 use std::fmt::{self, Write};
 
@@ -16,25 +17,46 @@ impl fmt::Display for Escaped<'_> {
             if at >= MAX_BYTES {
                 return write!(f, "... [{} bytes]", self.0.len());
             }
-            match c {
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(f, "\\x{:02x}", c as u32)?,
-                // Line and paragraph separators, and what turns the direction of reading.
-                '\u{2028}'
-                | '\u{2029}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{061c}'
-                | '\u{202a}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}' => {
-                    write!(f, "\\u{{{:x}}}", c as u32)?;
-                }
-                _ => f.write_char(c)?,
-            }
+            show(c, f)?;
         }
         Ok(())
+    }
+}
+
+/// Shows text of a peer on one line, in a terminal or a file: control characters, line separators
+/// and bidirectional overrides as escapes, all else as it is.
+///
+/// ```
+/// let shown = plainws::escaped("red\x1b[31m\n").to_string();
+/// assert_eq!(shown, r"red\x1b[31m\n");
+/// ```
+pub fn escaped(text: &str) -> impl fmt::Display {
+    Whole(text)
+}
+
+struct Whole<'a>(&'a str);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| show(c, f))
+    }
+}
+
+fn show(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match c {
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(f, "\\x{:02x}", c as u32),
+        // Line and paragraph separators, and what turns the direction of reading.
+        '\u{2028}'
+        | '\u{2029}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{061c}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => write!(f, "\\u{{{:x}}}", c as u32),
+        _ => f.write_char(c),
     }
 }
 

@@ -23,6 +23,21 @@
 //! # Ok::<(), plainws::Error>(())
 //! ```
 //!
+//! With TLS, a server shows a certificate and a client checks it; each a line more:
+//!
+//! ```no_run
+//! # #[cfg(feature = "tls")] {
+//! use plainws::{Client, Identity, Server, Tls};
+//!
+//! let tls = Tls::new(&Identity::from_pem_file("localhost.pem")?)?;
+//! let server = Server::builder(|ws| ws.send("hi")).listen_tls("localhost:8443", &tls).start()?;
+//!
+//! let trusted = std::fs::read("localhost.pem")?;
+//! let ws = Client::builder().ca(trusted).connect("wss://localhost:8443")?;
+//! # }
+//! # Ok::<(), plainws::Error>(())
+//! ```
+//!
 //! Extra arguments of a handler are what its closure captures. What several connections share is
 //! owned by a [`Hub`], which broadcasts to them.
 //!
@@ -31,7 +46,7 @@
 //! ```text
 //!  accept thread        thread of one client                            your code
 //!  (one a listener)     ------------------------------------------      ---------------------------
-//!  listener ─► accept   handshake: request head, checks            ┌──► handler(&Connection)
+//!  listener ─► accept   handshake: TLS, request head, checks       ┌──► handler(&Connection)
 //!               │         │ page, refusal, or upgrade              │      │ ws.recv()  ws.send()
 //!               ▼         ▼                                        │      │ hub.register(), update()
 //!             roster    connection: wait (no lock), then           │      ▼
@@ -41,7 +56,8 @@
 //!                       outbox: the one door out ◄──────────────────────┘
 //!                         │ at once, never waiting; the rest into a bounded backlog
 //!                         ▼
-//!                       wire: the socket ◄──── caretaker thread: drains backlogs, pings, deadlines
+//!                       wire: a socket, with TLS or without ◄──── caretaker thread: drains
+//!                                                                 backlogs, pings, deadlines
 //! ```
 //!
 //! Each file of the source is one noun of this picture; `lib.rs` lists them in this order.
@@ -61,6 +77,8 @@
 //!   waiting, which is `poll`, or `recv` of the one thread whose turn it is to receive.
 //! - The broadcast thread waits for nobody. A slow client gets the newest value of a state; of a
 //!   stream of messages it gets all, or is closed with 1013.
+//! - A TLS session may be used by one thread at a time: it has a lock of its own, held for the moment
+//!   of one read or write, neither of which waits.
 //! - A client costs a thread, a read buffer of 4 KiB, at most three times
 //!   [`max_size`](Builder::max_size) and its [`backlog`](Builder::backlog). An idle one causes no
 //!   wake-up but its ping.
@@ -68,12 +86,22 @@
 //! - The library has no `unsafe`, never ends the process, prints nothing, reads no environment
 //!   unless [`proxy_from_env`](ClientBuilder::proxy_from_env) asks for it.
 //!
+//! # Features
+//!
+//! | name | default | |
+//! |---|---|---|
+//! | `tls` | yes | `wss://` at both ends, with OpenSSL (`libssl-dev`), on Apple's systems their own TLS |
+//! | `vendored` | no | builds OpenSSL along, for hosts without its headers; needs perl and make |
+//! | `cli` | yes | the binary `plainws`, and what only it needs; a program that uses the crate leaves it out |
+//!
 //! # Log levels
 //!
 //! Through the `log` crate: ERROR what handlers fail with, WARN what the server lacks, INFO one
 //! line when a connection opens, one when it ends, and one for a handshake that comes to nothing,
 //! DEBUG each frame on one line, its payload escaped and cut. Nothing that a peer sends is logged
-//! raw, or above INFO.
+//! raw, or above INFO. Two kinds of DEBUG lines have targets of their own, so that they can be had
+//! without the frames: `plainws::client`, the heads that a client sends and gets while it opens a
+//! connection, without passwords and cookies, and `plainws::keepalive`, pings and pongs.
 
 // The path of a message, in order.
 mod listener;
@@ -93,17 +121,8 @@ mod hub;
 
 mod caretaker;
 
-// The other end: its options, and what becomes of a URL, in order.
-mod answer;
-mod attempt;
+// The other end: what becomes of a URL has files of its own.
 mod client;
-mod dial;
-mod environment;
-mod offer;
-mod proxy;
-mod retry;
-mod socks;
-mod target;
 
 // What they stand on.
 mod backlog;
@@ -114,26 +133,26 @@ mod error;
 mod escaped;
 mod frame;
 mod keepalive;
-mod login;
 mod message;
 mod origin;
 mod progress;
 mod request;
 mod response;
 mod socket;
+mod subprotocols;
 mod tls;
 mod wire;
 
-pub use client::{Client, ClientBuilder, connect};
+pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use connection::{Connection, Messages};
 pub use error::{Closed, Error, Refused, Result};
+pub use escaped::escaped;
 pub use handshake::Answer;
 pub use hub::{Clients, Hub, Registration};
 pub use listener::{Address, Listener};
 pub use message::{CloseCode, CloseFrame, Message};
 pub use request::Request;
 pub use response::Response;
-pub use retry::{Retry, Stopper};
 pub use server::{Builder, Endpoint, Handle, Server, serve};
 pub use socket::Socket;
 #[cfg(feature = "tls")]

@@ -19,9 +19,9 @@ use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::handshake::{Answer, Handler, Route, Rules};
 use crate::listener::{Address, Listener};
-use crate::offer;
 use crate::request::Request;
 use crate::roster::Roster;
+use crate::subprotocols;
 use crate::tls::Tls;
 
 /// A thousand live pages on a small host.
@@ -379,7 +379,7 @@ impl Builder {
     /// [`Error::Invalid`] without an address or with a subprotocol that is no name, [`Error::Io`] if one cannot be listened on or a
     /// thread cannot be started; nothing is left running then.
     pub fn start(self) -> Result<Server> {
-        offer::check_subprotocols(&self.subprotocols)?;
+        subprotocols::check(&self.subprotocols)?;
         let mut listeners = Vec::new();
         for (number, (endpoint, tls)) in self.endpoints.into_iter().enumerate() {
             let bound = match endpoint.0 {

@@ -17,7 +17,7 @@ use socket2::{SockRef, TcpKeepalive};
 use crate::listener::Address;
 
 /// A connected socket that [`connect_over`](crate::ClientBuilder::connect_over) takes: a
-/// `TcpStream` or a `UnixStream`.
+/// `TcpStream` or a `UnixStream` becomes one by `into()`.
 #[derive(Debug)]
 pub struct Socket(Kind);
 

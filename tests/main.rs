@@ -9,6 +9,8 @@ mod support;
 mod apps;
 /// Chromium with the bundled pages.
 mod browser;
+/// The client: servers and proxies that lie, redirects, retrying.
+mod client;
 /// `Connection` from the outside: the same cases as server and as client.
 mod connection;
 /// The daemon as a process: arguments, logs, signals, exit codes.
@@ -29,6 +31,11 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
+mod terminal;
 /// TLS: certificates as files, policy and faults at the server, the daemon, real peers.
 #[cfg(feature = "tls")]
 mod tls;
+/// What a build without TLS says.
+#[cfg(not(feature = "tls"))]
+mod without_tls;

@@ -5,9 +5,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::Level;
 use plainws::{CloseCode, Connection, Error, Handle, Hub, Server};
 
+use crate::support::logs;
 use crate::support::pair::{Options, Pair, Role};
 use crate::support::raw::{Raw, masked, text};
 use crate::support::tools::{PATIENCE, wait_until};
@@ -126,21 +127,7 @@ fn pings_between_empty_fragments_do_not_lift_their_limit() {
 /// An error of the application was not told when its connection had ended by then.
 #[test]
 fn an_error_of_the_application_is_told_also_after_the_end() {
-    struct Errors(mpsc::SyncSender<String>);
-    impl Log for Errors {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            metadata.level() == Level::Error
-        }
-        fn log(&self, record: &Record<'_>) {
-            if self.enabled(record.metadata()) {
-                let _ = self.0.try_send(record.args().to_string());
-            }
-        }
-        fn flush(&self) {}
-    }
-    let (tell, told) = mpsc::sync_channel(1000);
-    log::set_boxed_logger(Box::new(Errors(tell))).expect("the only logger of these tests");
-    log::set_max_level(LevelFilter::Error);
+    logs::keep();
     let server = start(|ws| {
         for message in ws {
             message?;
@@ -150,8 +137,9 @@ fn an_error_of_the_application_is_told_also_after_the_end() {
     let client = plainws::connect(&format!("ws://{}", server.local_addr())).unwrap();
     client.close(CloseCode::NORMAL, "").unwrap();
     let line = wait_until("the line", PATIENCE, || {
-        told.try_iter()
-            .find(|line| line.contains("the database is gone"))
+        let mut lines = logs::lines().into_iter();
+        let line = lines.find(|line| line.text.contains("the database is gone"))?;
+        (line.level == Level::Error).then_some(line.text)
     });
     assert!(
         line.starts_with("ws-conn-") && line.contains("handler failed"),

@@ -7,7 +7,6 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Scenario;
 use crate::Result;
 use crate::client::PATIENCE;
 use crate::latencies::Latencies;
@@ -24,7 +23,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     let mut latencies = Latencies::default();
     for round in 1..=STARTS {
         let spawned = Instant::now();
-        let mut server = Scenario::Start.server()?;
+        let mut server = super::plainws("counter", &[])?;
         check_health(server.address()).map_err(|error| server.explain(error))?;
         latencies.record(spawned.elapsed());
         if round == STARTS {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 use log::LevelFilter;
 
+use super::connect::Connect;
 use super::units::{self, OrOff};
 use crate::apps::App;
 
@@ -19,7 +20,26 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
+    #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+    Cert(super::cert::Cert),
+    Connect(Box<Connect>),
+    Completions(Completions),
+    Man(Manual),
+}
+
+/// Print the completions of a shell, to be read by it at its start
+#[derive(clap::Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the man page: plainws man | man -l -
+#[derive(clap::Args)]
+pub(crate) struct Manual {
+    /// The command to print the page of. Default: all of them on one page
+    pub(crate) command: Option<String>,
 }
 
 /// Serve hello, clock and counter, as pages and as WebSockets at the same URLs
@@ -152,7 +172,8 @@ fn listen(text: &str) -> Result<Listen, String> {
     if !address.starts_with("unix:/") {
         let (host, port) = address.rsplit_once(':').unwrap_or_default();
         let in_brackets = host.starts_with('[') && host.ends_with(']');
-        if port.parse::<u16>().is_err() || host.contains(':') && !in_brackets {
+        if port.parse::<u16>().is_err() || host.contains(':') && !in_brackets || host.contains('+')
+        {
             return Err("ADDR is HOST:PORT, [V6]:PORT, :PORT or unix:/path".to_owned());
         }
     }
@@ -172,7 +193,7 @@ fn origin(text: &str) -> Result<String, String> {
     Err("an origin is SCHEME://HOST[:PORT], null or none".to_owned())
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("write a number above 0".to_owned()),
         Ok(n) => Ok(n),

@@ -1,6 +1,9 @@
 //! The command line: arguments to values, values to running things, errors to exit codes.
 
 mod args;
+#[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+mod cert;
+mod connect;
 #[cfg(feature = "tls")]
 mod keys;
 #[cfg(not(feature = "tls"))]
@@ -8,17 +11,30 @@ mod keys;
 mod keys;
 mod logger;
 mod serve;
+mod tools;
 mod units;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Args, Command};
 
-/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own).
+/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own); `connect` has 3, too.
 pub(crate) fn run() -> ExitCode {
     match Args::parse().command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
+        #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+        Command::Cert(args) => cert::run(args),
+        Command::Connect(args) => connect::run(*args),
+        Command::Completions(args) => tools::completions(&args),
+        Command::Man(args) => tools::man(&args),
     }
+}
+
+/// One sentence on stderr, of a command that is no daemon and so has no log.
+fn say(sentence: &str) {
+    // Where nobody reads there is nothing to say.
+    let _ = writeln!(io::stderr(), "{sentence}");
 }

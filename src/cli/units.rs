@@ -27,6 +27,20 @@ pub(crate) fn duration_or_off(text: &str) -> Result<OrOff, String> {
     }
 }
 
+/// A time that may be nothing; a bare number is seconds.
+pub(crate) fn wait(text: &str) -> Result<Duration, String> {
+    let units = [
+        ("", 1000),
+        ("ms", 1),
+        ("s", 1000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+    ];
+    scaled(text, &units)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "write seconds, or a number and its unit: 5, 500ms, 2m".to_owned())
+}
+
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let units = [
         ("", 1),
@@ -83,6 +97,16 @@ mod tests {
             "99999999999999999999s",
         ] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wait_may_be_nothing_and_without_a_unit() {
+        assert_eq!(wait("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(wait("0"), Ok(Duration::ZERO));
+        assert_eq!(wait("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in ["", "-1", "1.5", "soon"] {
+            assert!(wait(wrong).is_err(), "{wrong}");
         }
     }
 

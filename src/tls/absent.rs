@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::client::Attempt;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::wire::Wire;
@@ -49,7 +50,7 @@ impl Session {
 pub(crate) struct Trust(());
 
 impl Trust {
-    pub(crate) fn secure(&self, _: &mut Wire, host: &str, _: Deadline) -> Result<()> {
+    pub(crate) fn secure(&self, _: &mut Wire, host: &str, _: &Attempt) -> Result<()> {
         Err(Error::Invalid(format!(
             "cannot reach {host} by TLS: this build has none, it was made without the feature tls"
         )))

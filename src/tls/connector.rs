@@ -1,6 +1,7 @@
 //! `Trust`: the client's side. Whom it believes, and what it shows of itself.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use native_tls::{Certificate, HandshakeError, TlsConnector};
@@ -9,7 +10,7 @@ use super::identity::Identity;
 use super::pipe::{Lower, Pipe};
 use super::session::Session;
 use super::words;
-use crate::deadline::Deadline;
+use crate::client::Attempt;
 use crate::error::{Error, Result};
 use crate::wire::Wire;
 
@@ -82,8 +83,12 @@ impl Trust {
 
     /// Makes the handshake over what the wire is so far. `host` is a name, or an address without
     /// brackets, which its certificate must be for.
-    pub(crate) fn secure(&self, wire: &mut Wire, host: &str, deadline: Deadline) -> Result<()> {
-        let failed = |why: String| Error::Tls(format!("TLS with {host} failed: {why}"));
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if the two ends do not agree, which will not pass; else as of any other stage.
+    pub(crate) fn secure(&self, wire: &mut Wire, host: &str, attempt: &Attempt) -> Result<()> {
+        let with = format!("TLS with {host}");
         let connector = self.connector()?;
         let lower = match wire.take_session() {
             Some(session) => Lower::Session(Box::new(session)),
@@ -95,20 +100,31 @@ impl Trust {
                 Ok(stream) => break stream,
                 Err(HandshakeError::WouldBlock(waiting)) => waiting,
                 Err(HandshakeError::Failure(error)) => {
-                    return Err(failed(words::of_client(&error.to_string(), host)));
+                    let text = error.to_string();
+                    return Err(match words::is_end(&text) {
+                        true => attempt.failed(with, closed()),
+                        false => {
+                            Error::Tls(format!("{with} failed: {}", words::of_client(&text, host)))
+                        }
+                    });
                 }
             };
-            match waiting.get_mut().wait(deadline) {
+            match waiting.get_mut().wait(attempt.deadline) {
                 Ok(true) => step = waiting.handshake(),
                 Ok(false) => {
-                    return Err(Error::TimedOut(format!("TLS with {host} took too long")));
+                    let late = io::ErrorKind::TimedOut.into();
+                    return Err(attempt.failed(format_args!("no answer to {with}"), late));
                 }
-                Err(error) => return Err(failed(error.to_string())),
+                Err(error) => return Err(attempt.failed(with, error)),
             }
         };
         wire.secure(Session::new(stream));
         Ok(())
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")
 }
 
 impl fmt::Debug for Trust {

@@ -16,6 +16,17 @@ pub(crate) fn reason(text: &str) -> String {
     error.split(':').nth(4).unwrap_or(error).trim().to_owned()
 }
 
+/// Whether the peer closed or was lost in the middle.
+pub(crate) fn is_end(text: &str) -> bool {
+    let ends = [
+        "unexpected eof",
+        "unexpected EOF",
+        "reset by peer",
+        "Broken pipe",
+    ];
+    ends.iter().any(|end| text.contains(end))
+}
+
 /// Of a handshake that failed at a client: what is wrong with the server, and the way out.
 pub(crate) fn of_client(text: &str, host: &str) -> String {
     let reason = reason(text);
@@ -44,7 +55,6 @@ pub(crate) fn of_client(text: &str, host: &str) -> String {
         ("wrong version number", "it does not speak TLS"),
         ("packet length too long", "it does not speak TLS"),
         ("http request", "it does not speak TLS"),
-        ("unexpected eof", "it closed during the TLS handshake"),
         ("unsupported protocol", "it speaks no TLS newer than 1.1"),
         (
             "alert certificate required",

@@ -3,7 +3,10 @@
 
     fuzz.py server REPORT URL CASE...    tests the server at URL, as fuzzing client
     fuzz.py client REPORT CASE...        tests the client that connects, as fuzzing server on a free
-                                         port; prints "listening at ws://127.0.0.1:PORT/"
+                                         port; prints "listening at ws://127.0.0.1:PORT/" (or wss)
+
+AUTOBAHN_PEM names a certificate and its key: the fuzzing server speaks wss with it. The fuzzing
+client takes any certificate, ours is for the peers that check theirs.
 
 CASE is a case id or a pattern ("1.*"). Writes index.json, index.html and two files per case to the
 folder REPORT, and to cases.json the ids asked for. Plain wstest would bind its server to every
@@ -15,10 +18,12 @@ from autobahntestsuite import wstest  # first: it installs the reactor
 from autobahntestsuite import fuzzing
 from autobahntestsuite.case import Case, Cases, CaseBasename, CaseCategories, CaseSetname, CaseSubCategories
 from autobahntestsuite.caseset import CaseSet
-from twisted.internet import reactor
+from twisted.internet import reactor, ssl
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 AGENT = "plainws"
 LIMIT_S = float(os.environ["AUTOBAHN_LIMIT_S"])
+PEM = os.environ.get("AUTOBAHN_PEM")
 
 
 def main(role, report, words):
@@ -46,9 +51,12 @@ def main(role, report, words):
         listener.bind(("127.0.0.1", 0))
         listener.listen(50)
         listener.setblocking(False)
-        spec["url"] = "ws://127.0.0.1:%d" % listener.getsockname()[1]
+        spec["url"] = "%s://127.0.0.1:%d" % ("wss" if PEM else "ws", listener.getsockname()[1])
         factory = fuzzing.FuzzingServerFactory(spec)
-        reactor.adoptStreamPort(listener.fileno(), socket.AF_INET, factory)
+        outer = factory
+        if PEM:
+            outer = TLSMemoryBIOFactory(ssl.DefaultOpenSSLContextFactory(PEM, PEM), False, factory)
+        reactor.adoptStreamPort(listener.fileno(), socket.AF_INET, outer)
 
     # Every case to the log as it ends, with its time.
     log_case = factory.logCase

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What is told of one option, in the README's table or by `serve --help`.
+/// What is told of one option, in a table of the README or by `--help`.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     value: String,
@@ -15,29 +15,36 @@ fn code(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// The rows of the README's table, by flag, and the cells of the defaults as they are.
-fn readme() -> BTreeMap<String, (Told, String)> {
-    let rows = include_str!("../../README.md").lines();
-    let rows = rows.filter(|line| line.starts_with("| `-")).map(|row| {
+/// The rows of the README's table about a command, by flag, and the cells of the defaults as they
+/// are.
+fn readme(command: &str) -> BTreeMap<String, (Told, String)> {
+    let text = include_str!("../../README.md");
+    let (_, section) = text.split_once(&format!("## plainws {command}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let head = section.lines().find(|line| line.starts_with("| option "));
+    let head: Vec<&str> = head.unwrap().split('|').map(str::trim).collect();
+    let column = |name: &str| head.iter().position(|&cell| cell == name);
+    let rows = section.lines().filter(|line| line.starts_with("| `-"));
+    let rows = rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let (flag, value) = code(cells[1])[0]
             .split_once(' ')
             .unwrap_or((code(cells[1])[0], ""));
-        // Several of one option stand there as several; a default in words is for people.
-        let default = code(cells[3]).join(",");
+        let default = cells[column("default").unwrap()];
         let told = Told {
             value: value.to_owned(),
-            variable: code(cells[2]).concat(),
-            default,
+            variable: column("variable").map_or_else(String::new, |at| code(cells[at]).concat()),
+            // Several of one option stand there as several; a default in words is for people.
+            default: code(default).join(","),
         };
-        (flag.to_owned(), (told, cells[3].replace('`', "")))
+        (flag.to_owned(), (told, default.replace('`', "")))
     });
     rows.collect()
 }
 
-/// The options of `serve --help`, by flag, and their texts.
-fn help() -> BTreeMap<String, (Told, String)> {
-    let mut plainws = plainws(&["serve", "--help"]);
+/// The options of a command's `--help`, by flag, and their texts.
+fn help(command: &str) -> BTreeMap<String, (Told, String)> {
+    let mut plainws = plainws(&[command, "--help"]);
     assert!(
         plainws.wait_exit(PATIENCE).success(),
         "{}",
@@ -45,12 +52,18 @@ fn help() -> BTreeMap<String, (Told, String)> {
     );
     let help = plainws.stdout_lines().join("\n");
     let (_, options) = help.split_once("Options:\n").expect("a list of options");
-    // A long text may go on on the next line.
     let mut entries: Vec<String> = Vec::new();
-    for line in options.lines().map(str::trim) {
-        match entries.last_mut() {
-            Some(last) if !line.starts_with('-') => *last += &format!(" {line}"),
-            _ => entries.push(line.to_owned()),
+    let mut is_option = false;
+    for line in options.lines().filter(|line| !line.is_empty()) {
+        // Headings, and what is told behind the options, stand at the margin.
+        if !line.starts_with(' ') {
+            is_option = false;
+        } else if line.trim_start().starts_with('-') && line.find('-') < Some(8) {
+            is_option = true;
+            entries.push(line.trim().to_owned());
+        } else if is_option && let Some(last) = entries.last_mut() {
+            // A long text goes on on the next line.
+            *last += &format!(" {}", line.trim());
         }
     }
     let bracket = |entry: &str, name: &str| {
@@ -58,9 +71,15 @@ fn help() -> BTreeMap<String, (Told, String)> {
         Some(rest.split_once(']')?.0.to_owned())
     };
     let parsed = entries.into_iter().map(|entry| {
-        let flag = entry.split([' ', ',']).next().unwrap().to_owned();
-        let value = entry.split(" <").nth(1).filter(|_| !flag.starts_with("-v"));
-        let value = value.and_then(|v| v.split_once('>')).map_or("", |(v, _)| v);
+        // The long name, of those that are not known by their short one.
+        let names = entry.split_whitespace().take(2);
+        let long = names.filter(|name| name.starts_with("--") && !name.starts_with("--verbose"));
+        let long = long.map(|name| name.split("[=").next().unwrap()).next();
+        let short = entry.split([' ', ',']).next().unwrap();
+        let flag = long.unwrap_or(short).to_owned();
+        let value = entry.split_once(" <").or_else(|| entry.split_once("=<"));
+        let value = value.and_then(|(_, rest)| Some(rest.split_once('>')?.0));
+        let value = value.filter(|_| flag != "-v").unwrap_or_default();
         let variable = bracket(&entry, "env").unwrap_or_default();
         let told = Told {
             value: value.to_owned(),
@@ -69,12 +88,12 @@ fn help() -> BTreeMap<String, (Told, String)> {
         };
         (flag, (told, entry))
     });
-    parsed.filter(|(flag, _)| flag != "-h").collect()
+    parsed.filter(|(flag, _)| flag != "--help").collect()
 }
 
-#[test]
-fn the_readme_and_the_help_tell_the_same_options() {
-    let (readme, help) = (readme(), help());
+#[track_caller]
+fn tell_the_same_options(command: &str) {
+    let (readme, help) = (readme(command), help(command));
     let flags = |of: &BTreeMap<String, _>| of.keys().cloned().collect::<Vec<_>>();
     assert_eq!(flags(&readme), flags(&help));
     assert!(readme.len() > 10, "the table was found: {readme:#?}");
@@ -87,10 +106,10 @@ fn the_readme_and_the_help_tell_the_same_options() {
             continue;
         }
         // In words: each of them stands in the help's text.
-        for word in cell.split([',', ' ']).filter(|word| !word.is_empty()) {
-            let found = ["same"].contains(&word) || entry.to_lowercase().contains(word);
+        let entry = entry.to_lowercase();
+        for word in cell.to_lowercase().split([',', ' ']) {
             assert!(
-                found,
+                ["", "same"].contains(&word) || entry.contains(word),
                 "the README's default {cell:?} of {flag} is not in {entry:?}"
             );
         }
@@ -98,8 +117,18 @@ fn the_readme_and_the_help_tell_the_same_options() {
 }
 
 #[test]
+fn the_readme_and_the_help_tell_the_same_options_of_serve() {
+    tell_the_same_options("serve");
+}
+
+#[test]
+fn the_readme_and_the_help_tell_the_same_options_of_connect() {
+    tell_the_same_options("connect");
+}
+
+#[test]
 fn each_limit_has_a_variable_of_its_name_and_a_default_in_the_help() {
-    let help = help();
+    let help = help("serve");
     for flag in [
         "max-connections",
         "max-size",
@@ -118,7 +147,7 @@ fn each_limit_has_a_variable_of_its_name_and_a_default_in_the_help() {
 
 #[test]
 fn the_default_listeners_are_the_tutorials() {
-    let help = help();
+    let help = help("serve");
     let default = "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789";
     assert_eq!(help["--listen"].0.default, default);
 }
@@ -132,7 +161,7 @@ fn each_variable_of_the_readme_is_read() {
         "--tls-password-file",
     ];
     // A value that nothing can mean is refused, by its name; every name could be a host's.
-    for (flag, (told, _)) in readme() {
+    for (flag, (told, _)) in readme("serve") {
         if told.variable.is_empty() || flag == "--host" {
             continue;
         }

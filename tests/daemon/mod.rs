@@ -111,6 +111,8 @@ fn said(line: &str) -> &str {
 }
 
 mod arguments;
+#[cfg(feature = "tls")]
+mod certificates;
 mod listeners;
 mod logs;
 mod signals;

@@ -12,4 +12,5 @@ use crate::support::python::{python, run, spawn};
 use crate::support::tools::{PATIENCE, wait_until};
 
 mod client;
+mod offers;
 mod server;

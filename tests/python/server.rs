@@ -16,7 +16,7 @@ async def main():
 asyncio.run(main())
 "#;
 
-const SYNC_SERVER: &str = r#"
+pub(super) const SYNC_SERVER: &str = r#"
 from websockets.sync.server import serve
 
 HANDLER
@@ -29,7 +29,7 @@ with serve(handler, "127.0.0.1", 0, OPTIONS) as server:
 /// Starts a server and gives its URL; `None` when real peers are skipped. `options` are keyword
 /// arguments of `serve`.
 #[track_caller]
-fn server(server: &str, handler: &str, options: &str) -> Option<(Daemon, String)> {
+pub(super) fn server(server: &str, handler: &str, options: &str) -> Option<(Daemon, String)> {
     let script = server.replace("HANDLER", handler);
     let daemon = spawn(&script.replace("OPTIONS", options), &[])?;
     let url = daemon.wait_line("ws://");
@@ -37,7 +37,7 @@ fn server(server: &str, handler: &str, options: &str) -> Option<(Daemon, String)
 }
 
 #[track_caller]
-fn next(ws: &Connection) -> Message {
+pub(super) fn next(ws: &Connection) -> Message {
     let message = ws.recv_timeout(PATIENCE).expect("the connection is open");
     message.unwrap_or_else(|| panic!("awaited a message for {PATIENCE:?}"))
 }

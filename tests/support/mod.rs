@@ -6,10 +6,12 @@
 pub mod browser;
 #[cfg(feature = "tls")]
 pub mod certificates;
+pub mod logs;
 pub mod pair;
 pub mod process;
 pub mod python;
 pub mod raw;
 #[cfg(feature = "tls")]
 pub mod secure;
+pub mod terminal;
 pub mod tools;

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,7 +15,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running program with its output; dropping it kills and reaps it. Threads may share it.
 ///
-/// Nothing is ever written to its stdin, which ends with the test process, however that dies.
+/// Its stdin is a pipe that [`stdin`](Daemon::stdin) gives away; nobody writes to it otherwise, and it
+/// ends with the test process, however that dies.
 pub struct Daemon {
     child: Mutex<Child>,
     group: bool,
@@ -50,6 +51,13 @@ impl Daemon {
         let mut daemon = Daemon::spawn(command);
         daemon.group = true;
         daemon
+    }
+
+    /// Gives the stdin away, once: it ends when that is dropped.
+    #[track_caller]
+    pub fn stdin(&self) -> ChildStdin {
+        let stdin = self.child.lock().unwrap().stdin.take();
+        stdin.expect("the stdin was not taken before")
     }
 
     /// Returns the lines of stderr so far; all of them after [`wait_exit`](Daemon::wait_exit).

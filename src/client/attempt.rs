@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use log::debug;
 
+use super::target;
 use crate::connection;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -101,7 +102,12 @@ impl Attempt {
         let secret = SECRET
             .iter()
             .any(|secret| secret.eq_ignore_ascii_case(name));
-        let value = if secret { "..." } else { value };
+        let location = name.eq_ignore_ascii_case("Location");
+        let value = match secret {
+            true => "...".into(),
+            false if location => target::without_login(value),
+            false => value.to_owned(),
+        };
         self.log_line(direction, format_args!("{name}: {value}"));
     }
 

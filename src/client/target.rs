@@ -6,9 +6,9 @@
 use std::fmt::{self, Write};
 use std::net::Ipv6Addr;
 
+use super::login::Login;
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
-use crate::login::Login;
 
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,18 +61,21 @@ impl Target {
         } else {
             self.join(reference)
         };
-        let known = |mut target: Target| {
-            if target.login.is_none() && target.is_same_origin(self) {
-                target.login.clone_from(&self.login);
-            }
-            target
-        };
-        read.map(known).map_err(|why| {
+        let mut next = read.map_err(|why| {
             Error::Handshake(format!(
                 "{self} redirects to '{}', which is no URL to follow: {why}",
                 Escaped(&without_login(location))
             ))
-        })
+        })?;
+        if self.secure && !next.secure {
+            return Err(Error::Handshake(format!(
+                "{self} redirects to {next}, which is not encrypted"
+            )));
+        }
+        if next.login.is_none() && next.is_same_origin(self) {
+            next.login.clone_from(&self.login);
+        }
+        Ok(next)
     }
 
     /// The same server with another path.
@@ -391,7 +394,6 @@ mod tests {
         let cases = [
             ("wss://h/x", "wss://h/x"),
             ("https://h/x", "wss://h/x"),
-            ("http://h:8080", "ws://h:8080/"),
             ("HTTPS://h", "wss://h/"),
             ("//h/x", "wss://h/x"),
             ("/x?y#z", "wss://a:8443/x?y"),
@@ -420,7 +422,21 @@ mod tests {
         }
         let named = base.follow("https://bob:y@a:8443/").expect("a URL");
         assert_eq!(named.login, Some(Login::new("bob", "y")));
-        for wrong in ["ftp://h/", "http:///x", "http://zoë/", "/a b", "//h:x/"] {
+        let plain = target("ws://h/x");
+        for location in ["http://h:8080", "https://h:8080"] {
+            let there = plain.follow(location).expect(location);
+            assert_eq!((there.port, there.secure), (8080, location.len() == 14));
+        }
+        for wrong in [
+            "ftp://h/",
+            "https:///x",
+            "https://zoë/",
+            "/a b",
+            "//h:x/",
+            // From a safe place to one that is not.
+            "http://a:8443/",
+            "ws://h/",
+        ] {
             let error = base.follow(wrong).expect_err(wrong).to_string();
             assert!(
                 error.starts_with("wss://a:8443/b/c/d?q redirects to"),

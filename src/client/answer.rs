@@ -10,7 +10,7 @@ use std::time::Duration;
 use httparse::Status;
 use tungstenite::handshake::derive_accept_key;
 
-use crate::attempt::{self, Attempt};
+use super::attempt::{self, Attempt};
 use crate::deadline::Deadline;
 use crate::error::{Error, Refused, Result};
 use crate::escaped::Escaped;

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::proxy::Url;
-use crate::target::Target;
+use super::proxy::Url;
+use super::target::Target;
 
 /// The proxies of the environment.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_closest_variable_counts() {
-        let cases: [(&[(&str, &str)], Option<&str>, Option<&str>); 13] = [
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Variables<'_>, Option<&str>, Option<&str>); 13] = [
             (&[], None, None),
             (&[("ws_proxy", "a"), ("http_proxy", "b")], Some("a"), None),
             (

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
-use crate::attempt::Attempt;
+use super::attempt::Attempt;
 use crate::error::{Error, Result};
 use crate::listener::Address;
 use crate::socket::Socket;
@@ -57,6 +57,11 @@ pub(crate) fn resolve(attempt: &Attempt, host: &str, port: u16) -> Result<Vec<So
 /// that one whose packets vanish, as IPv6 does in some networks, leaves enough to those behind it.
 pub(crate) fn dial(attempt: &Attempt, host: &str, port: u16, name: impl Display) -> Result<Line> {
     let addresses = resolve(attempt, host, port)?;
+    first_of(attempt, &addresses)
+        .map_err(|error| attempt.failed(format_args!("cannot connect to {name}"), error))
+}
+
+fn first_of(attempt: &Attempt, addresses: &[SocketAddr]) -> io::Result<Line> {
     let mut last = io::Error::from(io::ErrorKind::TimedOut);
     for (tried, address) in addresses.iter().enumerate() {
         let still_to_try = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
@@ -75,5 +80,54 @@ pub(crate) fn dial(attempt: &Attempt, host: &str, port: u16, name: impl Display)
             Err(error) => last = error,
         }
     }
-    Err(attempt.failed(format_args!("cannot connect to {name}"), last))
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    /// A listener that takes nobody any more: packets of who connects are thrown away, as in a
+    /// network that swallows them.
+    fn silent() -> (SocketAddr, Vec<Socket>) {
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let listener = socket();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        listener.bind(&any.into()).expect("bind");
+        listener.listen(0).expect("listen");
+        let address = listener.local_addr().expect("an address");
+        let mut sockets = vec![listener];
+        for _ in 0..4 {
+            let waiting = socket();
+            waiting.set_nonblocking(true).expect("non-blocking");
+            // Those that find no room in the queue stay there trying.
+            let _ = waiting.connect(&address);
+            sockets.push(waiting);
+        }
+        (address.as_socket().expect("an IP address"), sockets)
+    }
+
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_those_behind_it() {
+        let (silent, _sockets) = silent();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let good = listener.local_addr().expect("an address");
+        let attempt = Attempt::new(Duration::from_secs(3));
+        let line = first_of(&attempt, &[silent, good]).expect("a connection");
+        assert_eq!(line.peer, Address::Tcp(good));
+        assert!(!attempt.deadline.has_passed());
+    }
+
+    #[test]
+    fn silent_addresses_take_the_time_there_is_and_no_more() {
+        let (silent, _sockets) = silent();
+        let attempt = Attempt::new(Duration::from_millis(200));
+        let error = first_of(&attempt, &[silent, silent]).expect_err("nobody answers");
+        let error = attempt.failed("cannot connect to h:80", error).to_string();
+        assert_eq!(error, "cannot connect to h:80 within 200ms");
+    }
 }

@@ -5,15 +5,15 @@
 
 use std::fmt;
 
-use crate::answer::Answer;
-use crate::attempt::Attempt;
-use crate::dial::{self, Line};
-use crate::environment::Environment;
+use super::answer::Answer;
+use super::attempt::Attempt;
+use super::dial::{self, Line};
+use super::environment::Environment;
+use super::login::Login;
+use super::socks;
+use super::target::{self, Target};
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
-use crate::login::Login;
-use crate::socks;
-use crate::target::{self, Target};
 use crate::tls::Trust;
 
 /// Which proxy to use.
@@ -85,7 +85,7 @@ impl Proxy {
             Kind::Http | Kind::Https => {
                 let mut line = self.dial(attempt)?;
                 if self.kind == Kind::Https {
-                    trust.secure(&mut line.wire, &self.host, attempt.deadline)?;
+                    trust.secure(&mut line.wire, &self.host, attempt)?;
                 }
                 self.tunnel(attempt, &line, target)?;
                 Ok(line)

@@ -5,7 +5,9 @@
 
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
-use crate::target::Target;
+use crate::subprotocols;
+
+use super::target::Target;
 
 /// No server takes a request as large as this.
 const MAX_REQUEST: usize = 32 * 1024;
@@ -29,7 +31,7 @@ impl Offer {
         key: &str,
         trusted: bool,
     ) -> Result<Vec<(String, String)>> {
-        check_subprotocols(&self.subprotocols)?;
+        subprotocols::check(&self.subprotocols)?;
         let mut fields = vec![
             ("Host".to_owned(), target.authority()),
             ("Upgrade".to_owned(), "websocket".to_owned()),
@@ -75,7 +77,7 @@ impl Offer {
     }
 
     fn check_name(&self, name: &str, own: &[(String, String)]) -> Result<()> {
-        if !is_token(name) {
+        if !subprotocols::is_token(name) {
             // Not what stands behind a colon: it may be a value, and a secret.
             let shown = name.split([':', ' ']).next().unwrap_or_default();
             return Err(Error::Invalid(format!(
@@ -104,30 +106,6 @@ impl Offer {
     }
 }
 
-/// RFC 6455, section 4.1: tokens, each once.
-pub(crate) fn check_subprotocols(names: &[String]) -> Result<()> {
-    for (at, name) in names.iter().enumerate() {
-        if !is_token(name) {
-            return Err(Error::Invalid(format!(
-                "'{}' is no subprotocol: a name has letters, digits and !#$%&'*+-.^_`|~ only",
-                Escaped(name)
-            )));
-        }
-        if names[..at].contains(name) {
-            return Err(Error::Invalid(format!(
-                "the subprotocol {name} is given twice"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_token(text: &str) -> bool {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(fine)
-}
-
 fn check_value(name: &str, value: &str) -> Result<()> {
     if value.chars().any(|c| c.is_ascii_control() && c != '\t') {
         // The value is not shown: it may be a secret.
@@ -141,7 +119,7 @@ fn check_value(name: &str, value: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::Login;
+    use crate::client::login::Login;
 
     fn fields(offer: &Offer, url: &str, trusted: bool) -> Result<Vec<(String, String)>> {
         offer.fields(&Target::parse(url).expect(url), "key", trusted)

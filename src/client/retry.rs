@@ -124,7 +124,10 @@ impl Retry {
         let delay = self.delay();
         let longer = Duration::try_from_secs_f64(delay.as_secs_f64() * GROWTH);
         self.delay = Some(longer.unwrap_or(self.max_delay));
-        let delay = delay.mul_f64(rand::random::<f64>() / 2.0 + 0.5);
+        let part = rand::random::<f64>() / 2.0 + 0.5;
+        // The longest one of all does not stand a rounding upwards.
+        let shortened = Duration::try_from_secs_f64(delay.as_secs_f64() * part);
+        let delay = shortened.unwrap_or(delay);
         if let Some(tell) = &mut self.on_failure {
             tell(error, delay);
         }
@@ -216,8 +219,9 @@ pub struct Stopper {
 
 impl Stopper {
     /// Ends the iteration: a call of `next` that waits for the next attempt returns `None` at once,
-    /// one that connects when the attempt is done, after the opening timeout at the latest. A
-    /// connection that was given before stays open. Never blocks.
+    /// one that connects when the attempt is done, after the opening timeout at the latest, and the
+    /// closing timeout if it has succeeded. A connection that was given before stays open. Never
+    /// blocks.
     pub fn stop(&self) {
         self.stop.set();
     }

@@ -8,10 +8,10 @@
 use std::io;
 use std::net::IpAddr;
 
-use crate::attempt::Attempt;
+use super::attempt::Attempt;
+use super::login::Login;
+use super::target;
 use crate::error::{Error, Result};
-use crate::login::Login;
-use crate::target;
 use crate::wire::Wire;
 
 const VERSION: u8 = 5;

@@ -1,0 +1,262 @@
+//! `connect` at a terminal: a line to type with history, and above it what arrives.
+//!
+//! The main thread edits lines; `receive` hands events to the printer; `send` does what a typed
+//! line asks for, as that may wait for a slow peer. The editor is in use without a break until the
+//! session is over, because only it draws what is printed.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use plainws::CloseCode;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustyline::Editor;
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+
+use super::args::Connect;
+use super::command::{Command, HELP};
+use super::dial::Dial;
+use super::event::{Event, Place, close_line, message_line, shown_uri};
+use super::printer::{Gate, Printer};
+use super::session::{End, Session};
+use super::typist::{PROMPT, Typist, editor};
+use super::{ABNORMAL, pipe, say, signals, trace, verdict};
+
+/// The line that Ctrl-C, Ctrl-D or the end leaves behind is taken away again.
+const ERASE: &str = "\x1b[A\r\x1b[J";
+/// Leaves bracketed paste and clears the line, where the editor cannot.
+const RESET: &str = "\x1b[?2004l\r\x1b[K";
+/// 128 and SIGINT, as the shell has it.
+const INTERRUPTED: u8 = 130;
+
+pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
+    let gate = Arc::new(Gate::default());
+    let mut editor = match editor(&gate) {
+        Ok(editor) => editor,
+        Err(error) => {
+            say(&format!("cannot use the terminal: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    // A terminal that cannot move its cursor (TERM=dumb) gets lines, as a pipe does.
+    let Ok(external) = editor.create_external_printer() else {
+        return pipe::run(args, dial);
+    };
+    let started = Printer::start(external, Arc::clone(&gate)).and_then(|printer| {
+        let signals = signals::take()?;
+        let trace_to = printer.clone();
+        trace::start(args.verbose, move |line| trace_to.show(line));
+        let uri = shown_uri(&args.uri);
+        let events = printer.clone();
+        let reconnects = args.reconnect.is_some();
+        let session = Session::start(dial, move |_: &Session, event| {
+            if let Some(line) = line(&event, &uri, reconnects) {
+                events.show(line);
+            }
+        });
+        let session = session.map_err(io::Error::other)?;
+        let modes = tcgetattr(io::stdin()).ok();
+        signals::watch(signals, session.clone(), move || restore(modes.as_ref()))?;
+        Ok((printer, session))
+    });
+    let (printer, session) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            say(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    // Until it is connected there is nothing to type, and Ctrl-C is a signal.
+    if session.connection(None).is_some() {
+        let ended = {
+            let (session, printer) = (session.clone(), printer.clone());
+            move || {
+                session.end();
+                printer.end();
+            }
+        };
+        let orders = match threads(&session, &printer, ended) {
+            Ok(orders) => orders,
+            Err(error) => {
+                say(&error.to_string());
+                return ExitCode::FAILURE;
+            }
+        };
+        let mut typing = Typing {
+            editor,
+            gate: Arc::clone(&gate),
+            session: session.clone(),
+            orders,
+        };
+        if let Some(code) = typing.run() {
+            return ExitCode::from(code);
+        }
+    } else {
+        printer.end();
+    }
+    gate.leave();
+    let end = session.end();
+    let (code, sentence) = verdict(&session, &end);
+    match (&*end, sentence) {
+        (End::Closed(closed), _) => {
+            // Where nobody reads there is nothing to say.
+            let _ = writeln!(io::stdout(), "{}", close_line(closed));
+        }
+        (_, Some(sentence)) => say(&sentence),
+        (_, None) => {}
+    }
+    ExitCode::from(code)
+}
+
+/// What is shown of an event; the last close line is left to the end of the command.
+fn line(event: &Event, uri: &str, reconnects: bool) -> Option<String> {
+    match event {
+        Event::Open(None) => Some(format!("Connected to {uri}.")),
+        Event::Open(Some(name)) => {
+            let name = plainws::escaped(name);
+            Some(format!("Connected to {uri}, subprotocol {name}."))
+        }
+        Event::Message(message) => Some(format!("< {}", message_line(message, Place::Terminal))),
+        Event::Note(sentence) if reconnects => Some(sentence.clone()),
+        Event::Note(_) | Event::Closed(_) => None,
+    }
+}
+
+fn restore(modes: Option<&Termios>) {
+    if let Some(modes) = modes {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+        let _ = io::stdout().write_all(RESET.as_bytes());
+        let _ = io::stdout().flush();
+    }
+}
+
+/// What the thread `send` is to do.
+enum Order {
+    Do(Command),
+    /// Shows this, behind what was asked for before.
+    Say(String),
+    Leave,
+}
+
+/// Starts `send`, and `end`, which calls `ended` when the session is over.
+fn threads(
+    session: &Session,
+    printer: &Printer,
+    ended: impl FnOnce() + Send + 'static,
+) -> io::Result<Sender<Order>> {
+    let (sender, orders) = unbounded();
+    let (session, printer) = (session.clone(), printer.clone());
+    thread::Builder::new()
+        .name("send".to_owned())
+        .spawn(move || send(&orders, &session, &printer))?;
+    thread::Builder::new().name("end".to_owned()).spawn(ended)?;
+    Ok(sender)
+}
+
+fn send(orders: &Receiver<Order>, session: &Session, printer: &Printer) {
+    for order in orders {
+        let done = match order {
+            Order::Do(Command::Send(message)) => session.send(message),
+            Order::Do(Command::Close(code, reason)) => session
+                .close(code, &reason)
+                .map_err(|error| error.to_string()),
+            Order::Do(Command::Ping) => {
+                // It waits for the answer, and what is typed next need not.
+                let (session, printer) = (session.clone(), printer.clone());
+                thread::Builder::new()
+                    .name("ping".to_owned())
+                    .spawn(move || printer.show(session.ping()))
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            }
+            Order::Do(Command::Help) => {
+                HELP.iter()
+                    .for_each(|line| printer.show((*line).to_owned()));
+                Ok(())
+            }
+            Order::Say(sentence) => Err(sentence),
+            Order::Leave => {
+                let _ = session.close(CloseCode::NORMAL, "");
+                Ok(())
+            }
+        };
+        if let Err(sentence) = done {
+            printer.show(sentence);
+        }
+    }
+}
+
+/// The main thread's part.
+struct Typing {
+    editor: Editor<Typist, MemHistory>,
+    gate: Arc<Gate>,
+    session: Session,
+    orders: Sender<Order>,
+}
+
+impl Typing {
+    /// Reads lines until the session is over and all of it is shown. An exit code if it is not to
+    /// be waited for.
+    fn run(&mut self) -> Option<u8> {
+        let mut leaving = false;
+        loop {
+            self.gate.shut();
+            if self.gate.is_done() {
+                return None;
+            }
+            let read = self.editor.readline(if leaving { "" } else { PROMPT });
+            self.gate.shut();
+            if self.gate.is_done() {
+                self.erase();
+                return None;
+            }
+            match read {
+                Ok(_) if leaving => self.erase(),
+                Ok(line) => self.typed(&line),
+                Err(ReadlineError::Interrupted) if leaving => {
+                    self.erase();
+                    return Some(INTERRUPTED);
+                }
+                Err(ReadlineError::Eof) if leaving => self.erase(),
+                // The terminal is gone, and nobody will see more.
+                Err(_) if leaving => return Some(ABNORMAL),
+                Err(ReadlineError::Interrupted) => {
+                    self.erase();
+                    leaving = true;
+                    // Before what `send` is still busy with.
+                    let session = self.session.clone();
+                    let leave = thread::Builder::new().name("leave".to_owned());
+                    let _ = leave.spawn(move || session.leave());
+                }
+                Err(_) => {
+                    self.erase();
+                    leaving = true;
+                    // Behind all that was typed.
+                    let _ = self.orders.send(Order::Leave);
+                }
+            }
+        }
+    }
+
+    /// Takes away the row of the prompt. What needs more than one row stays: half of it helps nobody.
+    fn erase(&self) {
+        if self.editor.helper().is_some_and(Typist::is_one_row) {
+            let mut stdout = io::stdout().lock();
+            // The terminal may be gone, and then nobody sees it.
+            let _ = stdout.write_all(ERASE.as_bytes());
+            let _ = stdout.flush();
+        }
+    }
+
+    fn typed(&self, line: &str) {
+        let order = match Command::parse(line) {
+            Ok(command) => Order::Do(command),
+            Err(sentence) => Order::Say(sentence),
+        };
+        // The thread `send` lives as long as this one.
+        let _ = self.orders.send(order);
+    }
+}

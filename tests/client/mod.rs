@@ -1,0 +1,183 @@
+//! Our client against servers and proxies that say what a test wants.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use plainws::{Client, ClientBuilder, Connection, Error, Message};
+use tungstenite::handshake::derive_accept_key;
+
+use crate::support::tools::PATIENCE;
+
+mod answers;
+mod logs;
+mod proxies;
+mod redirects;
+mod retrying;
+mod sockets;
+mod socks;
+
+/// Who answers connections by a script, one after the other, in a thread that is joined when this
+/// is dropped.
+struct Peer {
+    address: SocketAddr,
+    /// The heads that were read, of all connections.
+    heads: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Peer {
+    /// `answer` is called with each connection and its number, from 0.
+    fn new(answer: impl FnMut(&mut Caller, usize) + Send + 'static) -> Peer {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Peer::at(listener, answer)
+    }
+
+    fn at(
+        listener: TcpListener,
+        mut answer: impl FnMut(&mut Caller, usize) + Send + 'static,
+    ) -> Peer {
+        let address = listener.local_addr().unwrap();
+        let heads = Arc::<Mutex<Vec<String>>>::default();
+        let ended = Arc::<AtomicBool>::default();
+        let (read, over) = (Arc::clone(&heads), Arc::clone(&ended));
+        let serve = move || {
+            for number in 0.. {
+                let (stream, _) = listener.accept().unwrap();
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_write_timeout(Some(PATIENCE)).unwrap();
+                let heads = Arc::clone(&read);
+                answer(&mut Caller { stream, heads }, number);
+            }
+        };
+        Peer {
+            address,
+            heads,
+            ended,
+            thread: Some(thread::spawn(serve)),
+        }
+    }
+
+    /// Answers each request with this; `ACCEPT` becomes the right one.
+    fn saying(answer: impl Into<String>) -> Peer {
+        let answer = answer.into();
+        Peer::new(move |caller, _| {
+            let head = caller.head();
+            caller.say(answer.replace("ACCEPT", &accept(&head)));
+            caller.wait_end();
+        })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.address)
+    }
+
+    fn heads(&self) -> Vec<String> {
+        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.clone()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // So that it stops to wait.
+        drop(TcpStream::connect(self.address));
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !thread::panicking() {
+            ended.unwrap().expect("a peer's script");
+        }
+    }
+}
+
+/// A client that has connected.
+struct Caller {
+    stream: TcpStream,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Caller {
+    /// Reads a head, and not a byte more.
+    fn head(&mut self) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            bytes.extend(self.take::<1>());
+        }
+        let head = String::from_utf8(bytes).expect("a head in UTF-8");
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.push(head.clone());
+        head
+    }
+
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.stream.read_exact(&mut bytes).expect("more bytes");
+        bytes
+    }
+
+    /// Sends bytes; whether that worked, as the client may have gone.
+    fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Says so and opens the connection.
+    fn upgrade(&mut self) {
+        let head = self.head();
+        let answer = UPGRADE.replace("ACCEPT", &accept(&head));
+        assert!(self.say(answer + "\r\n"));
+    }
+
+    /// Waits until the client has gone, for at most the time; whether it has.
+    fn is_gone_within(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let mut buffer = [0; 4096];
+        let until = Instant::now() + time;
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(_) if Instant::now() > until => return false,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
+                // A reset.
+                Err(_) => return true,
+            }
+        }
+    }
+
+    #[track_caller]
+    fn wait_end(&mut self) {
+        assert!(self.is_gone_within(PATIENCE), "the client has not gone");
+    }
+}
+
+/// The head of a good answer, without the empty line at its end.
+const UPGRADE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: \
+                       Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n";
+
+/// The accept key for a request; empty without one.
+fn accept(head: &str) -> String {
+    header(head, "Sec-WebSocket-Key")
+        .map_or_else(String::new, |key| derive_accept_key(key.as_bytes()))
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().skip(1).find_map(|line| {
+        let (n, value) = line.split_once(':')?;
+        n.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
+}
+
+#[track_caller]
+fn fails(result: plainws::Result<Connection>) -> Error {
+    match result {
+        Ok(_) => panic!("the connection is open"),
+        Err(error) => error,
+    }
+}
