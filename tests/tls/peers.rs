@@ -520,23 +520,16 @@ fn a_peer_that_closes_during_the_handshake_is_told_as_such() {
             assert!(n > 0, "no ClientHello");
         });
         let (error, told) = failed(&client, &format!("wss://localhost:{port}/"));
-        assert!(matches!(error, Error::Tls(_)), "another kind: {told}");
-        let expected = match resets {
-            false => "it closed during the TLS handshake",
-            true => "reset",
-        };
-        assert!(told.starts_with("TLS with localhost failed: "), "{told}");
-        assert!(told.contains(expected), "{told}");
+        // Of this kind, as it may be worth another try.
+        assert!(matches!(error, Error::Io(_)), "another kind: {told}");
+        assert_eq!(told, "TLS with localhost: the connection was closed");
         peer.join().expect("the peer");
     }
     // Our own server does so at a port without TLS.
     let server = Server::builder(|_| Ok(())).listen("127.0.0.1:0").start();
     let server = server.expect("the server starts");
     let (_, told) = failed(&client, &format!("wss://{}/", server.local_addr()));
-    assert_eq!(
-        told,
-        "TLS with 127.0.0.1 failed: it closed during the TLS handshake"
-    );
+    assert_eq!(told, "TLS with 127.0.0.1: the connection was closed");
 }
 
 #[test]
@@ -564,7 +557,7 @@ fn a_silent_peer_is_given_up_at_the_open_timeout() {
         let (error, told) = failed(&client, &format!("wss://localhost:{port}/"));
         let took = start.elapsed();
         assert!(matches!(error, Error::TimedOut(_)), "another kind: {told}");
-        assert!(told.contains("TLS with localhost took too long"), "{told}");
+        assert!(told.contains("no answer to TLS with localhost"), "{told}");
         assert!(took >= limit * 9 / 10 && took < limit + SLACK, "{took:?}");
         peer.join().expect("the peer");
     }
