@@ -13,7 +13,7 @@ use crate::support::raw::serve;
 use crate::support::tools::{PATIENCE, wait_until};
 
 /// What the browser's console has to say in normal use.
-pub(crate) const NOTHING: [&str; 0] = [];
+const NOTHING: [&str; 0] = [];
 
 /// The page as a file, as one opens it from disk.
 fn file(name: &str) -> String {

@@ -304,10 +304,6 @@ fn openings_that_take_their_time_are_cut_at_the_deadline_and_hold_no_place() {
         let ca = Client::builder().ca(LOCALHOST.pem());
         let ws = ca.connect(&format!("wss://localhost:{port}/"));
         let ws = ws.expect("a place is free");
-        assert!(
-            start.elapsed() < LIMIT,
-            "the machine is too slow for this test"
-        );
         ws.send("Rust").expect("the connection is open");
         assert_eq!(next(&ws), Message::from("Hello Rust!"));
         assert_eq!(end(&ws).code(), CloseCode::NORMAL);
@@ -695,6 +691,10 @@ fn messages_of_all_sizes_go_through_openssls_client() {
 
 /// Registers every client with the hub until it leaves.
 fn registering(hub: &Hub<()>) -> (Server, u16) {
+    registering_with(hub, 64 * 1024)
+}
+
+fn registering_with(hub: &Hub<()>, backlog: usize) -> (Server, u16) {
     let hub = hub.clone();
     let server = Server::builder(move |ws: &Connection| {
         let _registration = hub.register(ws);
@@ -703,7 +703,7 @@ fn registering(hub: &Hub<()>) -> (Server, u16) {
         }
         Ok(())
     });
-    start(server.backlog(64 * 1024).ping_interval(None))
+    start(server.backlog(backlog).ping_interval(None))
 }
 
 #[track_caller]
@@ -772,6 +772,23 @@ fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
     }
 }
 
+/// What TLS has taken and the socket has not goes out although nothing is sent behind it.
+#[test]
+fn the_end_of_a_record_that_did_not_fit_is_not_forgotten() {
+    let hub = Hub::new(());
+    let (_server, port) = registering_with(&hub, 4 << 20);
+    let mut client = Secure::over(Raw::connect_narrow(port)).open("/");
+    wait_registered(&hub, 1);
+    // Past what the system takes of one message, in steps smaller than a record: once at least
+    // it takes all but the end of the last one.
+    for size in (0..200_000).step_by(2_000) {
+        hub.broadcast("x".repeat(size));
+        // It has been handed over by now, as the hub does one thing after the other.
+        wait_registered(&hub, 1);
+        assert_eq!(client.message().payload.len(), size);
+    }
+}
+
 /// It reads a little now and then, so that each time another record is cut in the middle.
 #[test]
 fn a_tls_client_that_reads_in_gulps_gets_no_garbled_state() {
@@ -805,6 +822,7 @@ fn a_tls_client_that_reads_in_gulps_gets_no_garbled_state() {
             assert!(*newest < Some(number), "{number} behind {newest:?}");
             *newest = Some(number);
             seen += 1;
+            // Slower than the hub publishes.
             thread::sleep(Duration::from_millis(2));
         }
         seen
@@ -860,23 +878,22 @@ fn a_stream_that_a_tls_client_does_not_read_ends_with_1013() {
     let mut stopped = Secure::over(Raw::connect_narrow(port)).open("/");
     let mut other = Secure::upgrade(port, "/");
     wait_registered(&hub, 2);
+    let (tell, told) = std::sync::mpsc::channel();
     let reading = thread::spawn(move || {
         for number in 0..MESSAGES {
             let text = other.message().text();
             let (got, _) = text.split_once(' ').expect("a number and filler");
             assert_eq!(got, number.to_string(), "who reads gets all");
+            tell.send(number).expect("it is awaited");
         }
     });
     let filler = "x".repeat(10_000);
     for number in 0..MESSAGES {
         hub.broadcast(format!("{number} {filler}"));
-        if number % 3 == 0 {
-            // Not faster than who reads.
-            thread::sleep(Duration::from_millis(1));
-        }
+        // Not faster than who reads: its backlog is as small.
+        let read = told.recv_timeout(PATIENCE);
+        assert_eq!(read.expect("the other reads"), number);
     }
-    let read = || reading.is_finished().then_some(());
-    wait_until("the other to read all", PATIENCE, read);
     reading.join().expect("all messages");
     // Those that had begun come whole and in order, then the reason.
     let mut expected = 0;
@@ -949,7 +966,7 @@ fn a_flood_of_key_updates_holds_up_nobody() {
             number += 1;
             thread::sleep(Duration::from_millis(5));
         }
-        let limit = Duration::from_secs(1);
+        let limit = Duration::from_secs(2);
         assert!(worst < limit, "answers {answers}: a message took {worst:?}");
         drop(flood);
         wait_registered(&hub, 1);
