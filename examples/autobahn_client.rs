@@ -1,6 +1,6 @@
 //! The echo example as a client: takes the cases of Autobahn's fuzzing server, one connection each.
-//! The second command starts both; its report judges, not this program. For `wss://` the second
-//! argument is the certificate to trust.
+//! The second command starts both; its report judges, not this program. A second argument is the
+//! certificate to trust.
 //!
 //!     cargo run --release --example autobahn_client ws://127.0.0.1:9001
 //!     tests/autobahn/run.sh client

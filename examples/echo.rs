@@ -1,5 +1,5 @@
-//! Sends every message back: what the benchmarks and the compliance suite talk to. With a
-//! certificate as the second argument over TLS.
+//! Sends every message back: what the benchmarks and the compliance suite talk to.
+//! With a certificate as the second argument it does so over TLS.
 //!
 //!     cargo run --release --example echo 127.0.0.1:9001
 //!     python3 -m websockets ws://127.0.0.1:9001/

@@ -1,5 +1,5 @@
-//! hello_client over TLS. It trusts the server's self-signed certificate, and no other; a server on
-//! the Internet, with a certificate of a public issuer, needs no more than `plainws::connect`.
+//! hello_client over TLS, which trusts the server's self-signed certificate, and no other.
+//! A server on the Internet, with a certificate of a public issuer, needs no more than `connect`.
 //!
 //!     cargo run --example secure_server
 //!     cargo run --example secure_client

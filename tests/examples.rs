@@ -11,7 +11,7 @@ use chrono::NaiveDateTime;
 use plainws::{Answer, Client, CloseCode, Closed, Connection, Error, Message, Server};
 
 use crate::support::browser::Browser;
-use crate::support::process::{Daemon, url_port};
+use crate::support::process::{Daemon, plainws_command, url_port};
 use crate::support::raw::{exchange, get};
 use crate::support::tools::{PATIENCE, poll, wait_until};
 
@@ -50,11 +50,19 @@ fn source(name: &str) -> PathBuf {
 /// and another if somebody takes it in between.
 #[track_caller]
 fn start(name: &str) -> (Daemon, u16) {
+    start_with(name, &[])
+}
+
+/// The same with more arguments behind the address.
+#[track_caller]
+fn start_with(name: &str, more: &[&str]) -> (Daemon, u16) {
     for _ in 0..10 {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let daemon = Daemon::spawn(command(name, &format!("127.0.0.1:{port}")));
+        let mut command = command(name, &format!("127.0.0.1:{port}"));
+        command.args(more);
+        let daemon = Daemon::spawn(command);
         let ready = poll(PATIENCE, || {
             let ready = TcpStream::connect(("127.0.0.1", port)).is_ok();
             (ready || !daemon.is_running()).then_some(ready)
@@ -172,7 +180,11 @@ fn every_example_is_run_by_a_test_and_named_in_the_readme() {
     let tests = include_str!("examples.rs");
     let readme = include_str!("../README.md");
     for name in &names {
-        let started = [format!("start(\"{name}\")"), format!("command(\"{name}\"")];
+        let started = [
+            format!("start(\"{name}\")"),
+            format!("start_with(\"{name}\""),
+            format!("command(\"{name}\""),
+        ];
         assert!(
             started.iter().any(|call| tests.contains(call)),
             "no test runs {name}"
@@ -209,10 +221,26 @@ fn hello_server_greets_and_closes() {
 #[test]
 fn hello_client_asks_for_a_name_and_prints_the_greeting() {
     let (_server, port) = start("hello_server");
-    let client = command("hello_client", &format!("ws://127.0.0.1:{port}"));
-    // A line is typed, and then nothing more.
+    greets(&command("hello_client", &format!("ws://127.0.0.1:{port}")));
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn secure_server_and_secure_client_speak_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = folder.path().join("localhost.pem").display().to_string();
+    let mut cert = Daemon::spawn(plainws_command(&["cert", "--out", &pem]));
+    assert!(cert.wait_exit(PATIENCE).success(), "{}", cert.report());
+    let (_server, port) = start_with("secure_server", &[&pem]);
+    let mut client = command("secure_client", &format!("wss://127.0.0.1:{port}"));
+    greets(client.arg(&pem));
+}
+
+/// A client that asks for a name: a line is typed, and then nothing more.
+#[track_caller]
+fn greets(client: &Command) {
     let mut shell = Command::new("sh");
-    shell.args(["-c", r#"{ echo Rust; cat; } | "$0" "$1""#]);
+    shell.args(["-c", r#"{ echo Rust; cat; } | "$0" "$@""#]);
     shell.arg(client.get_program()).args(client.get_args());
     let client = Daemon::spawn_group(shell);
     client.wait_line("< Hello Rust!");

@@ -38,19 +38,19 @@ pub(crate) fn of_client(text: &str, host: &str) -> String {
         ),
         (
             "self-signed certificate",
-            "its certificate is self-signed and not trusted here",
+            "its certificate is self-signed; if it is the right one, trust it as a CA",
         ),
         (
             "unable to get local issuer certificate",
-            "its certificate has an unknown issuer",
+            "its certificate has an unknown issuer; if it is the right one, trust its CA",
         ),
         (
             "unable to get issuer certificate",
-            "its certificate has an unknown issuer",
+            "its certificate has an unknown issuer; if it is the right one, trust its CA",
         ),
         (
             "unable to verify the first certificate",
-            "its certificate has an unknown issuer",
+            "its certificate has an unknown issuer; if it is the right one, trust its CA",
         ),
         ("wrong version number", "it does not speak TLS"),
         ("packet length too long", "it does not speak TLS"),
