@@ -329,6 +329,54 @@ fn openings_that_take_their_time_are_cut_at_the_deadline_and_hold_no_place() {
     daemon.wait_line("handshake failed: TLS: it took too long");
 }
 
+/// A ClientHello of TLS 1.2 with 1000 extensions, of types that nobody knows, or all of one.
+fn thousand_extensions(same: bool) -> Vec<u8> {
+    const RENEGOTIATION_INFO: u16 = 0xff01;
+    let extensions = (0..1000).flat_map(|i| {
+        let kind = if same { RENEGOTIATION_INFO } else { 0x4000 + i };
+        [&kind.to_be_bytes()[..], b"\0\x01\0"].concat()
+    });
+    // And those without which there is nothing to agree on: ECDSA with SHA-256, and P-256.
+    let needed = b"\0\x0d\0\x04\0\x02\x04\x03\0\x0a\0\x04\0\x02\0\x17";
+    let extensions: Vec<u8> = needed.iter().copied().chain(extensions).collect();
+    let length = (extensions.len() as u16).to_be_bytes();
+    let body = [
+        &b"\x03\x03"[..],
+        &[7; 32],
+        // No session, one cipher, no compression.
+        b"\0\0\x02\xc0\x2b\x01\0",
+        &length,
+        &extensions,
+    ]
+    .concat();
+    let length = |more: usize| ((body.len() + more) as u16).to_be_bytes();
+    let record = [
+        b"\x16\x03\x01",
+        &length(4)[..],
+        b"\x01\0",
+        &length(0),
+        &body,
+    ];
+    record.concat()
+}
+
+#[test]
+fn a_client_hello_with_1000_extensions_costs_little() {
+    let (daemon, port) = daemon("hello", &[]);
+    is_healthy(port);
+    let before = daemon.cpu();
+    let mut raw = Raw::connect(port);
+    raw.send(&thousand_extensions(false));
+    let mut answer = [0; 3];
+    raw.stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, *b"\x16\x03\x03", "the handshake goes on");
+    is_healthy(port);
+    drop(raw);
+    wait_gone(&daemon);
+    let used = daemon.cpu() - before;
+    assert!(used < Duration::from_secs(1), "it took {used:?}");
+}
+
 /// First bytes that are no TLS, and what else must not cost more than a look.
 fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
     let hello = client_hello();
@@ -351,6 +399,7 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
         ("empty records", b"\x16\x03\x01\0\0".repeat(1000)),
         ("a message of another type", wrong_type),
         ("a message of a wrong length", wrong_length),
+        ("one extension 1000 times", thousand_extensions(true)),
         ("a ClientHello of SSL 2", sslv2.to_vec()),
         ("an alert", b"\x15\x03\x01\0\x02\x02\x28".to_vec()),
         ("application data", b"\x17\x03\x03\0\x04\x1b[1m".to_vec()),
