@@ -116,7 +116,7 @@ fn our_client_talks_with_the_tutorials_server_with_the_same_file() {
     server.wait_line("> Hello Rust!");
     let untrusted = plainws::connect(&url).expect_err("the system does not trust it");
     let told = untrusted.to_string();
-    assert!(told.contains("self-signed and not trusted here"), "{told}");
+    assert!(told.contains("its certificate is self-signed"), "{told}");
 }
 
 const PYTHON_CLIENT: &str = r#"
@@ -403,7 +403,9 @@ fn distrusts(certificate: &Certificate, client: &plainws::ClientBuilder, host: &
     let fake = Fake::new(certificate, |_| {}, drop);
     let (error, told) = failed(client, &format!("wss://{host}:{}/", fake.port));
     assert!(matches!(error, Error::Tls(_)), "another kind: {told}");
-    assert_eq!(told, format!("TLS with {host} failed: {why}"));
+    // Behind it may stand a way out.
+    let expected = format!("TLS with {host} failed: {why}");
+    assert!(told.starts_with(&expected), "{expected}: {told}");
     // It breaks the handshake off: nothing is sent to a server that is not trusted.
     fake.join()
         .expect_err("the handshake fails at the server, too");
@@ -427,7 +429,7 @@ fn each_fault_of_a_certificate_has_its_own_sentence() {
     let sentence = "its certificate has expired";
     distrusts(&expired, &trusting(&expired), "localhost", sentence);
 
-    let sentence = "its certificate is self-signed and not trusted here";
+    let sentence = "its certificate is self-signed";
     distrusts(&LOCALHOST, &system, "localhost", sentence);
     distrusts(&Certificate::localhost(), &ca, "localhost", sentence);
 
