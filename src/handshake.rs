@@ -196,7 +196,14 @@ fn secure(wire: &Wire, tls: &Tls, deadline: Deadline) -> Result<(), Failure> {
             Failure::Silent(format!("TLS: {why}"))
         }),
         b'A'..=b'Z' | b'\r' => {
-            read_request(wire, deadline)?;
+            match read_request(wire, deadline) {
+                Err(Failure::Answer(response)) if response.status() == 408 => {
+                    return Err(response.into());
+                }
+                Err(Failure::Silent(why)) => return Err(Failure::Silent(why)),
+                // Whatever was asked for, however: that it should be TLS comes first.
+                Ok(_) | Err(Failure::Answer(_)) => {}
+            }
             let sentence = "this port speaks TLS: write https:// instead of http://, and wss:// \
                             instead of ws://";
             Err(Response::text(400, sentence).into())

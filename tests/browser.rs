@@ -48,7 +48,7 @@ fn disabled(tab: &Tab<'_>) -> Value {
 
 /// Clicks through two counters: the same values and users in both, whoever clicks.
 #[track_caller]
-fn share(browser: &Browser, url: &str) {
+pub(crate) fn share(browser: &Browser, url: &str) {
     let ada = browser.tab(url);
     ada.wait_text("#value", "0");
     ada.wait_text("#users", "1 user online");

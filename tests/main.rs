@@ -33,6 +33,9 @@ mod server;
 mod slow;
 /// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
 mod terminal;
+/// TLS: certificates as files, policy and faults at the server, the daemon, real peers.
+#[cfg(feature = "tls")]
+mod tls;
 /// What a build without TLS says.
 #[cfg(not(feature = "tls"))]
 mod without_tls;

@@ -1,12 +1,17 @@
 //! The daemon's certificate: its files as arguments name them, read at the start and on SIGHUP.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use log::{error, info};
 use plainws::{Identity, Result, Tls};
+use rustix::fs::OFlags;
 
 use super::args::Serve;
+
+const MAX_PASSWORD: u64 = 4096;
 
 /// The files, and the server's side of TLS that shows what is in them.
 pub(crate) struct Keys {
@@ -70,11 +75,25 @@ impl Files {
         let Some(file) = &self.password else {
             return Ok(String::new());
         };
-        let text = fs::read_to_string(file).map_err(|error| {
+        let text = read_password(file).map_err(|error| {
             format!("cannot read the password file {}: {error}", file.display())
         })?;
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
+}
+
+/// A FIFO must not make the main thread wait for its writer: it hears no signal then.
+fn read_password(path: &Path) -> io::Result<String> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(MAX_PASSWORD).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn is_pkcs12(path: &Path) -> bool {

@@ -136,9 +136,11 @@ pub(super) struct Content {
 
 impl Content {
     fn read(path: &Path) -> Result<(Content, Metadata)> {
-        let name = path.display().to_string();
+        // A name with a line end in it would make two lines of a log.
+        let name = crate::escaped::escaped(&path.display().to_string()).to_string();
         let failed = |error: io::Error| {
             let way_out = match error.kind() {
+                io::ErrorKind::NotFound => "; check its name, or make one with plainws cert",
                 io::ErrorKind::PermissionDenied => {
                     "; run as its owner, or give its group to the user of the service"
                 }
@@ -180,6 +182,13 @@ impl Content {
             .any(|bytes| bytes == marker)
     }
 
+    /// How many certificates begin here, whole or not.
+    pub(super) fn begun_certificates(&self) -> usize {
+        const BEGIN: &[u8] = b"-----BEGIN CERT";
+        let places = self.bytes.windows(BEGIN.len());
+        places.filter(|bytes| *bytes == BEGIN).count()
+    }
+
     /// A begin line of any kind of private key.
     pub(super) fn has_key(&self) -> bool {
         self.has("PRIVATE KEY-----")
@@ -194,7 +203,7 @@ impl Content {
     pub(super) fn check_key(&self, certificate: &str) -> Result<()> {
         if !self.has_key() {
             let way_out = if self.name == certificate {
-                "give the file that has it, too"
+                "name the file that has it (--tls-key; of connect --key)"
             } else {
                 "it should have a BEGIN PRIVATE KEY"
             };
@@ -211,10 +220,11 @@ impl Content {
 
     /// Why there is no certificate to be found.
     pub(super) fn no_certificate(&self) -> Error {
-        self.wrong(if self.has("-----BEGIN CERTIFICATE-----") {
+        self.wrong(if self.has("-----BEGIN CERT") {
             "the certificate in it is damaged or cut short; copy it anew"
         } else if self.bytes.first() == Some(&DER) {
-            "it is not PEM text; of a certificate in DER: openssl x509 -inform DER -in OLD -out NEW"
+            "it is not PEM text; if it is PKCS#12 name its password file (--tls-password-file), if a \
+             certificate in DER convert it: openssl x509 -inform DER -in OLD -out NEW"
         } else {
             "there is no certificate in it (no BEGIN CERTIFICATE)"
         })

@@ -32,9 +32,15 @@ pub(super) struct Credentials {
 impl Credentials {
     pub(super) fn from_pem(certificate: &Content, key: &Content) -> Result<Credentials> {
         let mut certificates = match X509::stack_from_pem(&certificate.bytes) {
-            Ok(certificates) if !certificates.is_empty() => certificates,
+            // OpenSSL passes over one whose begin line is cut short.
+            Ok(certificates) if certificates.len() == certificate.begun_certificates() => {
+                certificates
+            }
             _ => return Err(certificate.no_certificate()),
         };
+        if certificates.is_empty() {
+            return Err(certificate.no_certificate());
+        }
         key.check_key(&certificate.name)?;
         // The callback keeps OpenSSL from asking for a password at the terminal.
         let private = PKey::private_key_from_pem_callback(&key.bytes, |_| Ok(0)).map_err(|_| {
@@ -65,9 +71,9 @@ impl Credentials {
             let text = error.to_string();
             if text.contains("mac verify") {
                 file.wrong(if password.is_empty() {
-                    "it has a password; give it, too"
+                    "it has a password; name the file that has it (--tls-password-file)"
                 } else {
-                    "the password is wrong"
+                    "the password is wrong; check the file that has it (--tls-password-file)"
                 })
             } else if text.contains("unsupported") {
                 file.wrong(

@@ -19,9 +19,10 @@ use crate::wire;
 /// One record is at most 16 KiB and a little. More than a few waiting means that the peer makes
 /// the session answer (key updates, alerts) and reads nothing.
 const MAX_UNSENT: usize = 64 * 1024;
-/// So many reads a call of the session: several records. A peer that sends nothing but key updates
-/// would otherwise keep the session, and its lock, for as long as it goes on.
-const READS: usize = 16;
+/// A whole record that has to come before there is plaintext, and a little of what TLS says for
+/// itself. Who sends more of that alone sends key updates, and OpenSSL takes them for as long as
+/// they come, within one call and under the session's lock.
+const MAX_FRUITLESS: usize = 32 * 1024;
 /// An idle connection keeps no more than this for what might wait.
 const KEEP: usize = 1024;
 
@@ -37,8 +38,8 @@ pub(crate) struct Pipe {
     lower: Lower,
     /// Ciphertext that the socket has not taken yet.
     unsent: Vec<u8>,
-    /// How many reads are left, once there is a session.
-    reads: Option<usize>,
+    /// Bytes read since the last plaintext; not counted in the handshake, which has a deadline.
+    fruitless: Option<usize>,
 }
 
 impl Pipe {
@@ -46,13 +47,13 @@ impl Pipe {
         Pipe {
             lower,
             unsent: Vec::new(),
-            reads: None,
+            fruitless: None,
         }
     }
 
-    /// For one call of the session.
-    pub(crate) fn allow_reads(&mut self) {
-        self.reads = Some(READS);
+    /// The handshake is done, or plaintext has come.
+    pub(crate) fn bore_fruit(&mut self) {
+        self.fruitless = Some(0);
     }
 
     /// Hands over what waits; `WouldBlock` while something is left.
@@ -118,14 +119,17 @@ impl AsFd for Pipe {
 
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(left) = &mut self.reads {
-            // The socket is still readable, so whoever waits for it comes again at once.
-            *left = left.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+        if self.fruitless.is_some_and(|bytes| bytes > MAX_FRUITLESS) {
+            return Err(io::Error::other(
+                "the peer sends TLS records without content",
+            ));
         }
-        match &mut self.lower {
-            Lower::Socket(socket) => socket.recv(buffer),
-            Lower::Session(session) => session.read(buffer),
-        }
+        let n = match &mut self.lower {
+            Lower::Socket(socket) => socket.recv(buffer)?,
+            Lower::Session(session) => session.read(buffer)?,
+        };
+        self.fruitless = self.fruitless.map(|bytes| bytes + n);
+        Ok(n)
     }
 }
 

@@ -27,7 +27,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(stream: impl Stream + 'static) -> Session {
+    pub(crate) fn new(mut stream: impl Stream + 'static) -> Session {
+        stream.pipe_mut().bore_fruit();
         Session {
             stream: Box::new(stream),
             notified: false,
@@ -37,8 +38,10 @@ impl Session {
     /// Takes plaintext that has arrived: `WouldBlock` if there is none, 0 at the end, with or
     /// without a `close_notify`. Truncation is told by the missing close frame.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.pipe_mut().allow_reads();
         let result = self.stream.read(buffer);
+        if result.is_ok() {
+            self.stream.pipe_mut().bore_fruit();
+        }
         // What the peer made the session answer, a key update, goes out with the next write.
         match result {
             Err(error) if is_end(&error) => Ok(0),

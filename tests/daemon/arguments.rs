@@ -273,7 +273,7 @@ fn wrong_usage_is_a_sentence_and_exit_code_2() {
         (&["serve", "--max-size=1.5MiB"], "64KiB"),
         (&["serve", "--max-size=off"], "64KiB"),
         (&["serve", "--backlog=99999999999999999999"], "64KiB"),
-        (&["serve", "--open-timeout=10"], "10s"),
+        (&["serve", "--open-timeout=10x"], "10s"),
         (&["serve", "--open-timeout=off"], "10s"),
         (&["serve", "--close-timeout=off"], "10s"),
         (&["serve", "--close-timeout=0s"], "more than nothing"),

@@ -60,6 +60,12 @@ impl Browser {
     /// When Chromium or its driver is missing, with the command that installs them.
     #[track_caller]
     pub fn open() -> Option<Browser> {
+        Browser::open_with(&[])
+    }
+
+    /// As [`open`](Browser::open), with more arguments for Chromium.
+    #[track_caller]
+    pub fn open_with(more: &[&str]) -> Option<Browser> {
         let chromium = require("chromium", INSTALL)?;
         let chromedriver = require("chromedriver", INSTALL)?;
         let profile = TempDir::with_prefix("plainws-browser-");
@@ -80,7 +86,8 @@ impl Browser {
         // Longer than the limits below: the driver's own sentence tells more than a lost answer.
         stream.set_read_timeout(Some(3 * PATIENCE)).unwrap();
 
-        let mut flags: Vec<String> = FLAGS.split(' ').map(String::from).collect();
+        let flags = FLAGS.split(' ').chain(more.iter().copied());
+        let mut flags: Vec<String> = flags.map(String::from).collect();
         let home = profile.path().display();
         flags.push(format!("--user-data-dir={home}/profile"));
         let limit = PATIENCE.as_secs() * 1000;

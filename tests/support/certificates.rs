@@ -3,10 +3,13 @@
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
-use openssl::hash::MessageDigest;
+use openssl::hash::{MessageDigest, hash};
 use openssl::nid::Nid;
+use openssl::pkcs12::Pkcs12;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
+use openssl::stack::Stack;
+use openssl::symm::Cipher;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 use plainws::{Identity, Tls};
@@ -41,6 +44,10 @@ impl Default for Wish<'_> {
 }
 
 const DAY: i64 = 24 * 60 * 60;
+
+/// What `openssl ecparam` writes in front of a key of P-256.
+pub const EC_PARAMETERS: &str =
+    "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
 
 impl Certificate {
     /// For localhost, 127.0.0.1 and ::1, self-signed.
@@ -122,4 +129,59 @@ impl Certificate {
     pub fn tls(&self) -> Tls {
         Tls::new(&self.identity()).expect("a server's TLS")
     }
+
+    /// The key in SEC1 PEM, `EC PRIVATE KEY`.
+    pub fn sec1_pem(&self) -> String {
+        String::from_utf8(self.key.ec_key().unwrap().private_key_to_pem().unwrap()).unwrap()
+    }
+
+    /// The key in PKCS#1 PEM, `RSA PRIVATE KEY`.
+    pub fn pkcs1_pem(&self) -> String {
+        String::from_utf8(self.key.rsa().unwrap().private_key_to_pem().unwrap()).unwrap()
+    }
+
+    /// The key in PKCS#8 PEM, encrypted.
+    pub fn encrypted_pem(&self, password: &str) -> String {
+        let cipher = Cipher::aes_256_cbc();
+        let key = &self.key;
+        let pem = key.private_key_to_pem_pkcs8_passphrase(cipher, password.as_bytes());
+        String::from_utf8(pem.unwrap()).unwrap()
+    }
+
+    /// The key in SEC1 PEM, encrypted in the old way, by headers within the PEM.
+    pub fn old_encrypted_pem(&self, password: &str) -> String {
+        let key = self.key.ec_key().unwrap();
+        let cipher = Cipher::aes_256_cbc();
+        let pem = key.private_key_to_pem_passphrase(cipher, password.as_bytes());
+        String::from_utf8(pem.unwrap()).unwrap()
+    }
+
+    /// All in one, with those of the issuers.
+    pub fn pkcs12(&self, password: &str, issuers: &[&Certificate]) -> Vec<u8> {
+        let mut chain = Stack::new().unwrap();
+        for issuer in issuers {
+            chain.push(issuer.x509.clone()).unwrap();
+        }
+        let mut builder = Pkcs12::builder();
+        builder.name("test").pkey(&self.key).cert(&self.x509);
+        let archive = builder.ca(chain).build2(password).unwrap();
+        archive.to_der().unwrap()
+    }
+
+    /// The serial number in hexadecimal digits.
+    pub fn serial(&self) -> String {
+        serial(&self.x509)
+    }
+
+    /// The hash of the public key by which Chromium can be told to trust it.
+    pub fn spki_hash(&self) -> String {
+        let spki = self.key.public_key_to_der().unwrap();
+        openssl::base64::encode_block(&hash(MessageDigest::sha256(), &spki).unwrap())
+    }
+}
+
+/// The serial number in hexadecimal digits.
+pub fn serial(x509: &X509) -> String {
+    let number = x509.serial_number().to_bn().unwrap();
+    number.to_hex_str().unwrap().to_string()
 }

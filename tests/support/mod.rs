@@ -11,5 +11,7 @@ pub mod pair;
 pub mod process;
 pub mod python;
 pub mod raw;
+#[cfg(feature = "tls")]
+pub mod secure;
 pub mod terminal;
 pub mod tools;

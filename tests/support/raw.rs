@@ -300,7 +300,8 @@ pub fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
-fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
+/// The first frame of what came, and how many bytes it takes.
+pub fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let (len, start) = match second & 0x7f {
         126 => (

@@ -91,7 +91,7 @@ impl Files {
         Ok(())
     }
 
-    /// Writes both, or neither.
+    /// Writes both, or neither; two commands at once that replace them may leave one of each.
     pub(crate) fn write(&self, certificate: &[u8], key: &[u8], force: bool) -> Result<(), String> {
         let both = [certificate, key].concat();
         // Both are on disk before the first gets its name.

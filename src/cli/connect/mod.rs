@@ -60,7 +60,7 @@ fn dialled(args: &Connect) -> Result<Dial> {
     let client = secure(client(args)?, args)?;
     let uri = args.uri.clone();
     Ok(match (&args.unix, args.reconnect) {
-        (Some(path), _) => Dial::Unix(client, uri, path.clone()),
+        (Some(path), _) => Dial::Unix(client, uri, path.clone(), args.open_timeout),
         (None, Some(attempts)) => Dial::Again(Box::new(client.retry(&uri).attempts(attempts))),
         (None, None) => Dial::Once(client, uri),
     })

@@ -1,6 +1,14 @@
 //! The password of `--user`: from the environment, or typed at the terminal without echo.
 
+use std::fs::File;
+use std::io;
+use std::process;
+use std::thread;
+
 use plainws::{Error, Result};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
 
 const VARIABLE: &str = "PLAINWS_PASSWORD";
 
@@ -16,9 +24,38 @@ pub(super) fn of(name: &str) -> Result<String> {
         Err(std::env::VarError::NotPresent) => {}
     }
     let prompt = format!("Password of {}: ", plainws::escaped(name));
-    rpassword::prompt_password(prompt).map_err(|error| {
+    let guard = echo_again();
+    let typed = rpassword::prompt_password(prompt);
+    match (&typed, guard) {
+        // The signal ends the command.
+        (Err(error), Ok(_)) if error.kind() == io::ErrorKind::Interrupted => loop {
+            thread::park();
+        },
+        (_, Ok(guard)) => guard.close(),
+        _ => {}
+    }
+    typed.map_err(|error| {
         Error::Invalid(format!(
             "there is no terminal to ask for the password of --user: {error}; set {VARIABLE}"
         ))
     })
+}
+
+/// A signal at the prompt ends the command, with the terminal as it was: rpassword leaves it without
+/// echo. Until the handle is closed.
+fn echo_again() -> io::Result<Handle> {
+    let terminal = File::open("/dev/tty")?;
+    let modes = tcgetattr(&terminal)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
+    let handle = signals.handle();
+    let wait = move || {
+        if let Some(signal) = signals.forever().next() {
+            let _ = tcsetattr(&terminal, OptionalActions::Now, &modes);
+            process::exit(128 + signal);
+        }
+    };
+    thread::Builder::new()
+        .name("password".to_owned())
+        .spawn(wait)?;
+    Ok(handle)
 }

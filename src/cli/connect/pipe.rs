@@ -35,7 +35,7 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         let output = Arc::clone(&output);
         move |session: &Session, event| output.show(session, &event)
     };
-    let started = signals::take()
+    let started = signals::take(false)
         .map_err(plainws::Error::from)
         .and_then(|signals| {
             let session = Session::start(dial, show)?;

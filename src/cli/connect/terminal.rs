@@ -50,7 +50,7 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         return pipe::run(args, dial);
     };
     let started = Printer::start(external, Arc::clone(&gate)).and_then(|printer| {
-        let signals = signals::take()?;
+        let signals = signals::take(true)?;
         let trace_to = printer.clone();
         trace::start(args.verbose, move |line| trace_to.show(line));
         let uri = shown_uri(&args.uri);
