@@ -171,6 +171,38 @@ fn json_is_one_object_an_event() {
 }
 
 #[test]
+fn an_answer_and_a_goodbye_that_come_together_are_a_normal_end() {
+    // Our own goodbye and the server's race each other.
+    let server = hello();
+    let args = [&*uri(&server), "--one", "--message", "Rust"];
+    for _ in 0..30 {
+        let result = run(&args, "");
+        assert_eq!(result, (0, vec!["Hello Rust!".to_owned()], vec![]));
+    }
+}
+
+#[test]
+fn a_unix_socket_that_takes_nobody_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    let listener = listener.unwrap();
+    listener
+        .bind(&socket2::SockAddr::unix(&path).unwrap())
+        .unwrap();
+    listener.listen(0).unwrap();
+    // One fits into its queue.
+    let _queued = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let unix = path.to_str().unwrap();
+    let (code, lines, errors) = run(
+        &["ws://localhost/", "--unix", unix, "--open-timeout=300ms"],
+        "",
+    );
+    assert_eq!((code, lines), (1, vec![]));
+    assert!(errors[0].contains("cannot connect to unix:"), "{errors:?}");
+}
+
+#[test]
 fn one_message_gets_one_answer() {
     let server = echo();
     let uri = uri(&server);

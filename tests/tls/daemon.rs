@@ -508,3 +508,22 @@ fn sighup_while_it_ends_does_no_harm() {
         daemon.report()
     );
 }
+
+#[test]
+fn a_password_file_that_nobody_writes_does_not_keep_it_from_ending() {
+    let folder = Folder::new();
+    let archive = folder.write("localhost.p12", LOCALHOST.pkcs12("secret", &[]));
+    let fifo = folder.path("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo runs").success());
+    let args = [
+        "serve",
+        LISTEN,
+        "--tls-cert",
+        arg(&archive),
+        "--tls-password-file",
+        arg(&fifo),
+    ];
+    let line = refused(plainws_command(&args));
+    assert!(line.contains(arg(&fifo)), "{line}");
+}
