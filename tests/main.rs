@@ -5,6 +5,8 @@
 
 mod support;
 
+/// Where a client comes from: forwarded addresses, the limit of each address.
+mod addresses;
 /// The three applications, spoken to by our own client.
 mod apps;
 /// Chromium with the bundled pages.
