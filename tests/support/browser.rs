@@ -60,6 +60,21 @@ impl Browser {
     /// When Chromium or its driver is missing, with the command that installs them.
     #[track_caller]
     pub fn open() -> Option<Browser> {
+        Browser::open_with(&[])
+    }
+
+    /// As [`open`](Browser::open), trusting this certificate, by the hash of its key.
+    #[cfg(feature = "tls")]
+    #[track_caller]
+    pub fn open_trusting(certificate: &openssl::x509::X509) -> Option<Browser> {
+        let key = certificate.public_key().unwrap().public_key_to_der();
+        let hash = openssl::sha::sha256(&key.unwrap());
+        let hash = openssl::base64::encode_block(&hash);
+        Browser::open_with(&[format!("--ignore-certificate-errors-spki-list={hash}")])
+    }
+
+    #[track_caller]
+    fn open_with(more: &[String]) -> Option<Browser> {
         let chromium = require("chromium", INSTALL)?;
         let chromedriver = require("chromedriver", INSTALL)?;
         let profile = TempDir::with_prefix("plainws-browser-");
@@ -83,6 +98,7 @@ impl Browser {
         let mut flags: Vec<String> = FLAGS.split(' ').map(String::from).collect();
         let home = profile.path().display();
         flags.push(format!("--user-data-dir={home}/profile"));
+        flags.extend_from_slice(more);
         let limit = PATIENCE.as_secs() * 1000;
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
