@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +22,11 @@ use crate::config::Config;
 use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;
 use crate::escaped::Escaped;
+use crate::forwarded::Caller as Shown;
 use crate::handshake::{self, Handler, Outcome, Place, Rules};
 use crate::listener::{Address, Listener};
 use crate::message::{CloseCode, CloseFrame};
+use crate::request::Request;
 use crate::response::Response;
 use crate::roster::{Full, Roster};
 use crate::tls::Tls;
@@ -136,15 +139,20 @@ fn why_full(full: &Full) -> String {
     match full {
         Full::Stopping => "the server is shutting down".to_owned(),
         Full::Places(limit) => format!("all {limit} places are taken"),
+        Full::Address(limit) => format!("all {limit} places of its address are taken"),
         Full::Thread(error) => format!("cannot start a thread: {error}"),
     }
 }
 
 fn no_place(full: &Full) -> Response {
-    handshake::busy(match full {
-        Full::Stopping => "the server is shutting down",
-        Full::Places(_) => "too many clients, try again later",
-        Full::Thread(_) => "too few resources, try again later",
+    handshake::busy(&match full {
+        Full::Stopping => "the server is shutting down".to_owned(),
+        Full::Places(_) => "too many clients, try again later".to_owned(),
+        Full::Address(limit) => format!(
+            "too many connections from your address, which may have {limit} at once; close one, or \
+             try again later"
+        ),
+        Full::Thread(_) => "too few resources, try again later".to_owned(),
     })
 }
 
@@ -157,11 +165,19 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         listener,
         tls,
     } = caller;
-    let name = format_args!("ws-conn-{id} {peer}").to_string();
+    // From the request on it is known who is behind a proxy.
+    let named = |client: Option<IpAddr>| {
+        let peer = &peer;
+        format!("ws-conn-{id} {}", Shown { peer, client })
+    };
     let roster = &reception.roster;
-    let seat = || roster.seat(id).map_err(|full| no_place(&full));
+    let seat = |request: &Request| {
+        let seated = roster.seat(id, request.client_ip());
+        seated.map_err(|full| no_place(&full))
+    };
     let place = Place {
         listener,
+        peer: &peer,
         tls: tls.as_ref(),
     };
     let opened = handshake::open(&wire, &reception.rules, place, seat);
@@ -173,18 +189,27 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
             handler,
         } => (request, rest, subprotocol, handler),
         Outcome::Page { request } => {
+            let name = named(request.client_ip());
             return debug!("{name} page {} sent", Escaped(request.path()));
         }
         Outcome::Refused {
+            client,
             status: Some(status),
             why,
         } => {
+            let name = named(client);
             return info!("{name} handshake refused with {status}: {}", Escaped(&why));
         }
-        Outcome::Refused { status: None, why } => {
+        Outcome::Refused {
+            client,
+            status: None,
+            why,
+        } => {
+            let name = named(client);
             return info!("{name} handshake failed: {}", Escaped(&why));
         }
     };
+    let name = named(request.client_ip());
     let connection = Connection::new(Opened {
         id,
         role: Role::Server,

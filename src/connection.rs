@@ -2,6 +2,7 @@
 //! outbox, and waits for bytes outside the locks of both.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::caretaker::Caretaker;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
+use crate::forwarded::Caller;
 use crate::inbox::{Inbox, Look};
 use crate::listener::Address;
 use crate::message::{CloseCode, CloseFrame, Message};
@@ -309,6 +311,37 @@ impl Connection {
         &self.inner.peer
     }
 
+    /// The IP address of the client, for logs and limits; at a client, its own. Behind one of the
+    /// [`trusted_proxies`](crate::Builder::trusted_proxies) it is the one that the proxy forwards.
+    /// `None` for a peer of a Unix socket of which nothing is known.
+    ///
+    /// ```
+    /// use plainws::Server;
+    ///
+    /// let server = Server::builder(|ws| ws.send(format!("{:?}", ws.client_ip())))
+    ///     .trusted_proxies(["127.0.0.0/8".parse()?])
+    ///     .listen("127.0.0.1:0")
+    ///     .start()?;
+    /// // As a proxy would.
+    /// let ws = plainws::Client::builder()
+    ///     .header("X-Forwarded-For", "203.0.113.9")
+    ///     .connect(&format!("ws://{}", server.local_addr()))?;
+    /// assert_eq!(ws.recv()?.to_string(), "Some(203.0.113.9)");
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        match self.inner.role {
+            Role::Server => self.inner.request.client_ip(),
+            Role::Client => self.inner.local.ip(),
+        }
+    }
+
+    /// Who is connected, as log lines have it: `127.0.0.1:4711`, or through one of the
+    /// [`trusted_proxies`](crate::Builder::trusted_proxies) `203.0.113.9 via 127.0.0.1:4711`.
+    pub fn caller(&self) -> impl fmt::Display + '_ {
+        self.inner.caller()
+    }
+
     /// This end's address.
     pub fn local_addr(&self) -> &Address {
         &self.inner.local
@@ -331,6 +364,13 @@ impl Connection {
 impl Inner {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            peer: &self.peer,
+            client: self.request.client_ip(),
+        }
     }
 
     /// For calls that send: answers pings if nobody receives.
@@ -540,7 +580,7 @@ impl fmt::Display for Summary<'_> {
         write!(
             f,
             "{} {} closed {}: {closed}; {:.1?}, messages {} in {} out, bytes {} in {} out",
-            inner.peer,
+            inner.caller(),
             crate::escaped::Escaped(inner.request.path()),
             closed.code().0,
             inner.opened.elapsed(),

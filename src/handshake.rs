@@ -6,11 +6,14 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::deadline::Deadline;
+use crate::forwarded::{self, Network};
+use crate::listener::Address;
 use crate::origin::{is_same_host, is_same_origin, split_port};
 use crate::request::{self, MAX_HEAD, Request};
 use crate::response::Response;
@@ -75,6 +78,7 @@ impl fmt::Debug for Answer {
 pub(crate) struct Place<'a> {
     /// The listener's number, in the order given.
     pub(crate) listener: usize,
+    pub(crate) peer: &'a Address,
     pub(crate) tls: Option<&'a Tls>,
 }
 
@@ -86,6 +90,8 @@ pub(crate) struct Rules {
     pub(crate) origins: Option<Vec<String>>,
     pub(crate) hosts: Option<Vec<String>>,
     pub(crate) subprotocols: Vec<String>,
+    /// Peers whose word about a client's address is taken.
+    pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) open_timeout: Duration,
 }
 
@@ -101,7 +107,12 @@ pub(crate) enum Outcome {
     /// A page was sent.
     Page { request: Request },
     /// Nothing came of it; the client has got this status, if it could be told.
-    Refused { status: Option<u16>, why: String },
+    Refused {
+        /// Where it comes from, as far as its request could be read.
+        client: Option<IpAddr>,
+        status: Option<u16>,
+        why: String,
+    },
 }
 
 /// Why nothing came of it, before anything was sent.
@@ -122,33 +133,47 @@ pub(crate) fn open(
     wire: &Wire,
     rules: &Rules,
     place: Place<'_>,
-    seat: impl FnOnce() -> Result<(), Response>,
+    seat: impl FnOnce(&Request) -> Result<(), Response>,
 ) -> Outcome {
     let deadline = Deadline::after(rules.open_timeout);
     let secured = place.tls.map_or(Ok(()), |tls| secure(wire, tls, deadline));
     let (request, rest) = match secured.and_then(|()| read_request(wire, deadline)) {
-        Ok((request, rest)) => (request.at_listener(place.listener), rest),
-        Err(Failure::Answer(response)) => return refuse(wire, &response, false),
-        Err(Failure::Silent(why)) => return Outcome::Refused { status: None, why },
+        Ok((request, rest)) => {
+            let client = forwarded::client_ip(&rules.trusted_proxies, place.peer, &request);
+            let request = request.at_listener(place.listener).of_client_ip(client);
+            (request, rest)
+        }
+        Err(Failure::Answer(response)) => return refuse(wire, &response, None),
+        Err(Failure::Silent(why)) => {
+            return Outcome::Refused {
+                client: None,
+                status: None,
+                why,
+            };
+        }
     };
     let answer = match rules.answer(&request) {
         Ok(answer) => answer,
-        Err(response) => return refuse(wire, &response, request.is_head()),
+        Err(response) => return refuse(wire, &response, Some(&request)),
     };
     let handler = match answer.0 {
+        // A page would tell whoever waits for a socket nothing.
+        Kind::Respond(response) if response.status() < 400 && request.lost_its_upgrade() => {
+            return refuse(wire, &upgrade_lost(), Some(&request));
+        }
         Kind::Respond(response) if response.status() < 400 => {
             respond(wire, &response, request.is_head());
             return Outcome::Page { request };
         }
-        Kind::Respond(response) => return refuse(wire, &response, request.is_head()),
+        Kind::Respond(response) => return refuse(wire, &response, Some(&request)),
         Kind::Upgrade(handler) => handler,
     };
     let upgrade = rules
         .check_upgrade(&request)
-        .and_then(|accept| seat().map(|()| accept));
+        .and_then(|accept| seat(&request).map(|()| accept));
     let accept = match upgrade {
         Ok(accept) => accept,
-        Err(response) => return refuse(wire, &response, request.is_head()),
+        Err(response) => return refuse(wire, &response, Some(&request)),
     };
     let mut switching = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -167,6 +192,7 @@ pub(crate) fn open(
             handler,
         },
         Err(error) => Outcome::Refused {
+            client: request.client_ip(),
             status: None,
             why: error.to_string(),
         },
@@ -283,6 +309,9 @@ impl Rules {
     /// The checks of RFC 6455, section 4.2.1; gives the accept key.
     fn check_upgrade(&self, request: &Request) -> Result<String, Response> {
         if request.is_head() || request.is_http_1_0() || !request.is_upgrade() {
+            if request.lost_its_upgrade() {
+                return Err(upgrade_lost());
+            }
             let why = if request.is_http_1_0() && request.header("Upgrade").is_some() {
                 "a WebSocket needs HTTP/1.1; a proxy in front must be told to speak it"
             } else {
@@ -339,6 +368,16 @@ impl Rules {
     }
 }
 
+/// What a proxy makes of an upgrade that it does not know: it takes off what is meant for itself,
+/// `Connection` and `Upgrade`, and hands on the rest.
+fn upgrade_lost() -> Response {
+    upgrade_required(
+        "a WebSocket was asked for, but a proxy in front took off Upgrade or Connection (nginx: \
+         proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \
+         \"upgrade\")",
+    )
+}
+
 fn upgrade_required(why: &str) -> Response {
     Response::text(426, why)
         .header("Upgrade", "websocket")
@@ -355,10 +394,11 @@ fn is_key(key: &str) -> bool {
     }
 }
 
-fn refuse(wire: &Wire, response: &Response, head_only: bool) -> Outcome {
-    respond(wire, response, head_only);
+fn refuse(wire: &Wire, response: &Response, request: Option<&Request>) -> Outcome {
+    respond(wire, response, request.is_some_and(Request::is_head));
     let why = String::from_utf8_lossy(response.body()).trim().to_owned();
     Outcome::Refused {
+        client: request.and_then(Request::client_ip),
         status: Some(response.status()),
         why,
     }

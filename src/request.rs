@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::escaped::Escaped;
 use crate::response::Response;
@@ -27,6 +28,7 @@ pub struct Request {
     head_only: bool,
     http_1_0: bool,
     listener: u16,
+    client: Option<IpAddr>,
 }
 
 /// Where name and value stand in the text.
@@ -82,6 +84,7 @@ impl Request {
             head_only: method == "HEAD",
             http_1_0,
             listener: 0,
+            client: None,
         };
         request.check_host(authority)?;
         request.check_no_body()?;
@@ -112,6 +115,7 @@ impl Request {
             head_only: false,
             http_1_0: false,
             listener: 0,
+            client: None,
         }
     }
 
@@ -151,10 +155,28 @@ impl Request {
         self.has_token("Connection", "upgrade") && self.has_token("Upgrade", "websocket")
     }
 
+    /// Whether it asked for a WebSocket before somebody in between took that off: only a WebSocket
+    /// has a key.
+    pub(crate) fn lost_its_upgrade(&self) -> bool {
+        self.header("Sec-WebSocket-Key").is_some() && !self.is_upgrade()
+    }
+
     /// Which of the server's listeners it came to, counted from 0 in the order of
     /// [`Builder::listen`](crate::server::Builder::listen).
     pub fn listener(&self) -> usize {
         self.listener.into()
+    }
+
+    /// The IP address that it comes from, for logs and limits: the peer's, or, if the peer is one of
+    /// the [`trusted_proxies`](crate::Builder::trusted_proxies), what that says. `None` for a peer
+    /// of a Unix socket that says nothing, and at a client.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    pub(crate) fn of_client_ip(mut self, client: Option<IpAddr>) -> Request {
+        self.client = client;
+        self
     }
 
     pub(crate) fn at_listener(mut self, listener: usize) -> Request {

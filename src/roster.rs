@@ -4,13 +4,16 @@
 //! every thread. A thread that ends joins the one that ended before it, so that at most one
 //! finished thread waits to be joined however long the server runs.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
+use crate::forwarded::household;
 use crate::message::CloseFrame;
 use crate::wire::Wire;
 
@@ -24,6 +27,8 @@ pub(crate) enum Full {
     Stopping,
     /// All places are taken; this many there are.
     Places(usize),
+    /// One address has as many connections as it may.
+    Address(usize),
     /// The system gives no thread.
     Thread(io::Error),
 }
@@ -31,6 +36,7 @@ pub(crate) enum Full {
 #[derive(Debug)]
 pub(crate) struct Roster {
     max_connections: usize,
+    max_per_address: Option<usize>,
     stack_size: usize,
     state: Mutex<State>,
     /// Told whenever a thread has left, and when the server stops.
@@ -44,6 +50,8 @@ struct State {
     clients: HashMap<u64, Client>,
     /// How many of them have a place.
     seated: usize,
+    /// How many of these have which address; none that has no place.
+    addresses: HashMap<IpAddr, usize>,
     /// Threads that wait for all others to end, and so not for each other.
     waiting: HashSet<ThreadId>,
     last_out: Option<JoinHandle<()>>,
@@ -54,14 +62,21 @@ struct Client {
     wire: Arc<Wire>,
     thread: Option<JoinHandle<()>>,
     seated: bool,
+    /// Under which its place is counted.
+    address: Option<IpAddr>,
     connection: Option<Connection>,
 }
 
 impl Roster {
-    pub(crate) fn new(max_connections: usize, stack_size: usize) -> Roster {
+    pub(crate) fn new(
+        max_connections: usize,
+        max_per_address: Option<usize>,
+        stack_size: usize,
+    ) -> Roster {
         let (state, changed) = (Mutex::default(), Condvar::new());
         Roster {
             max_connections,
+            max_per_address,
             stack_size,
             state,
             changed,
@@ -102,14 +117,16 @@ impl Roster {
             wire,
             thread: Some(thread),
             seated: false,
+            address: None,
             connection: None,
         };
         state.clients.insert(id, client);
         Ok(())
     }
 
-    /// Takes a place for a connection that is about to open.
-    pub(crate) fn seat(&self, id: u64) -> Result<(), Full> {
+    /// Takes a place for a connection that is about to open, and one of those of its address, if
+    /// that is known. It has both until its thread ends, however that ends.
+    pub(crate) fn seat(&self, id: u64, address: Option<IpAddr>) -> Result<(), Full> {
         let mut state = self.state();
         if state.stopping {
             return Err(Full::Stopping);
@@ -117,9 +134,18 @@ impl Roster {
         if state.seated >= self.max_connections {
             return Err(Full::Places(self.max_connections));
         }
+        let limited = self.max_per_address.zip(address.map(household));
+        if let Some((limit, address)) = limited {
+            let taken = state.addresses.get(&address).copied().unwrap_or(0);
+            if taken >= limit {
+                return Err(Full::Address(limit));
+            }
+            state.addresses.insert(address, taken + 1);
+        }
         state.seated += 1;
         if let Some(client) = state.clients.get_mut(&id) {
             client.seated = true;
+            client.address = limited.map(|(_, address)| address);
         }
         Ok(())
     }
@@ -147,6 +173,15 @@ impl Roster {
             return;
         };
         state.seated -= usize::from(client.seated);
+        if let Some(address) = client.address
+            && let Entry::Occupied(mut places) = state.addresses.entry(address)
+        {
+            *places.get_mut() -= 1;
+            // An address that has none left is forgotten: there are many of them.
+            if *places.get() == 0 {
+                places.remove();
+            }
+        }
         let before = std::mem::replace(&mut state.last_out, client.thread.take());
         drop(state);
         drop(client);

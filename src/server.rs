@@ -17,6 +17,7 @@ use crate::caretaker::Caretaker;
 use crate::config::{Config, connection_options};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
+use crate::forwarded::Network;
 use crate::handshake::{Answer, Handler, Route, Rules};
 use crate::listener::{Address, Listener};
 use crate::request::Request;
@@ -105,7 +106,9 @@ impl Server {
             origins: None,
             hosts: None,
             subprotocols: Vec::new(),
+            trusted_proxies: Vec::new(),
             max_connections: DEFAULT_MAX_CONNECTIONS,
+            max_per_address: None,
             stack_size: DEFAULT_STACK_SIZE,
         }
     }
@@ -287,7 +290,9 @@ pub struct Builder {
     origins: Option<Vec<String>>,
     hosts: Option<Vec<String>>,
     subprotocols: Vec<String>,
+    trusted_proxies: Vec<Network>,
     max_connections: usize,
+    max_per_address: Option<usize>,
     stack_size: usize,
 }
 
@@ -358,9 +363,30 @@ impl Builder {
         self
     }
 
+    /// The proxies in front whose word about a client's address is taken, for logs and for
+    /// [`max_per_address`](Builder::max_per_address): single addresses, networks, and `unix:` for
+    /// whoever connects to a Unix socket. The client is then the right-most address of
+    /// `X-Forwarded-For` that is not trusted itself; where there is none, that of `X-Real-IP`; else,
+    /// also if an entry in between is no plain IP address, the proxy. Other peers' headers do not
+    /// count. See [`Connection::client_ip`]. Defaults to none.
+    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = Network>) -> Self {
+        self.trusted_proxies = proxies.into_iter().collect();
+        self
+    }
+
     /// How many connections may be open at once; more get 503. Defaults to 1000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
+        self
+    }
+
+    /// How many connections one address may have open at once; more get 503. Behind a proxy it is
+    /// the client's address that counts, if the proxy is one of the
+    /// [`trusted_proxies`](Builder::trusted_proxies); if not, all clients share the proxy's. Of IPv6
+    /// the first 64 bits count. A peer of a Unix socket of which no address is known has no limit.
+    /// Defaults to `None`, no limit: a school behind one router is one address.
+    pub fn max_per_address(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.max_per_address = connections.into();
         self
     }
 
@@ -408,9 +434,14 @@ impl Builder {
                 origins: self.origins,
                 hosts: self.hosts,
                 subprotocols: self.subprotocols,
+                trusted_proxies: self.trusted_proxies,
                 open_timeout,
             },
-            roster: Arc::new(Roster::new(self.max_connections, self.stack_size)),
+            roster: Arc::new(Roster::new(
+                self.max_connections,
+                self.max_per_address,
+                self.stack_size,
+            )),
             caretaker: Caretaker::shared()?,
         });
         let bell = || Ok(Arc::new(Bell::new()?));

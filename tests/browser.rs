@@ -311,6 +311,69 @@ fn a_page_connects_to_its_own_url_or_to_the_default_port_from_disk() {
     assert_eq!(browser.console(), NOTHING);
 }
 
+/// A copy of a page with the line by which a site names its socket.
+fn naming(folder: &Path, name: &str, socket: &str) {
+    let page = fs::read_to_string(folder.join(name)).unwrap();
+    let line = format!("<meta name=\"plainws-socket\" content=\"{socket}\">\n</head>");
+    fs::write(folder.join(name), page.replace("</head>", &line)).unwrap();
+}
+
+#[test]
+fn a_page_connects_to_the_socket_that_its_site_names_whatever_a_link_says() {
+    let Some(browser) = Browser::open() else {
+        return;
+    };
+    for app in ["hello", "clock", "counter"] {
+        for (named, seen) in [
+            ("wss://app.example/a?b=c", "wss://app.example/a?b=c"),
+            ("https://app.example/a", "wss://app.example/a"),
+            ("/websocket2/?a=b#c", "ws://HOST/websocket2/?a=b"),
+            ("live", "ws://HOST/folder/live"),
+            ("//app.example/a", "ws://app.example/a"),
+        ] {
+            let folder = noting();
+            naming(folder.path(), &format!("{app}.html"), named);
+            let pages = folder.path().to_str().unwrap();
+            let (_daemon, port) = serve(app, &["--html-dir", pages]);
+            let host = format!("127.0.0.1:{port}");
+            let expected = json!([seen.replace("HOST", &host)]);
+            for link in ["", "?ws=wss://evil.example/", "?ws=nonsense"] {
+                let page = format!("http://{host}/folder/{link}");
+                assert_eq!(urls(&browser, &page), expected, "{named} {link}");
+            }
+        }
+    }
+    // From disk a whole URL does.
+    let folder = noting();
+    naming(folder.path(), "clock.html", "wss://app.example/a");
+    let page = format!("file://{}/clock.html", folder.path().display());
+    assert_eq!(urls(&browser, &page), json!(["wss://app.example/a"]));
+    assert_eq!(browser.console(), NOTHING);
+}
+
+#[test]
+fn a_page_says_so_when_its_site_names_no_websocket() {
+    let Some(browser) = Browser::open() else {
+        return;
+    };
+    for wrong in [
+        "wss://",
+        "javascript:alert(1)",
+        "/path-on-disk",
+        "http://[::",
+    ] {
+        let folder = TempDir::with_prefix("plainws-pages-").unwrap();
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("html/counter.html");
+        fs::copy(page, folder.path().join("counter.html")).unwrap();
+        naming(folder.path(), "counter.html", wrong);
+        let tab = browser.tab(&format!("file://{}/counter.html", folder.path().display()));
+        tab.wait_text("#status", "plainws-socket must be a ws:// or wss:// URL");
+        assert_eq!(disabled(&tab), json!(["minus", "plus"]), "{wrong}");
+        tab.close();
+    }
+    assert_eq!(browser.console(), NOTHING);
+}
+
 #[test]
 fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
     let Some(browser) = Browser::open() else {
@@ -322,6 +385,37 @@ fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
         tab.wait_text("#status", "?ws= must be a ws:// or wss:// URL");
         assert_eq!(disabled(&tab), json!(["minus", "plus"]), "{wrong}");
         tab.close();
+    }
+    assert_eq!(browser.console(), NOTHING);
+}
+
+#[test]
+fn the_page_of_ones_own_in_the_readme_works_from_disk() {
+    let Some(browser) = Browser::open() else {
+        return;
+    };
+    let readme = include_str!("../README.md");
+    let (_, section) = readme.split_once("## A page of your own\n").unwrap();
+    let (_, page) = section.split_once("```html\n").unwrap();
+    let (page, _) = page.split_once("```\n").unwrap();
+    assert!(page.lines().count() <= 10, "ten lines: {page}");
+    let (_daemon, port) = serve("counter", &[]);
+    let default = "ws://localhost:6789/";
+    assert!(page.contains(default), "{page}");
+    let folder = TempDir::with_prefix("plainws-pages-").unwrap();
+    let path = folder.path().join("page.html");
+    let url = format!("ws://localhost:{port}/");
+    fs::write(&path, page.replace(default, &url)).unwrap();
+    let url = format!("file://{}", path.display());
+    let tabs = [browser.tab(&url), browser.tab(&url)];
+    for tab in &tabs {
+        tab.wait_text("output", "0");
+    }
+    for value in ["1", "2"] {
+        tabs[0].click("button");
+        for tab in &tabs {
+            tab.wait_text("output", value);
+        }
     }
     assert_eq!(browser.console(), NOTHING);
 }

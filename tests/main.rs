@@ -5,6 +5,8 @@
 
 mod support;
 
+/// Where a client comes from: forwarded addresses, the limit of each address.
+mod addresses;
 /// The three applications, spoken to by our own client.
 mod apps;
 /// Chromium with the bundled pages.
@@ -15,6 +17,9 @@ mod client;
 mod connection;
 /// The daemon as a process: arguments, logs, signals, exit codes.
 mod daemon;
+/// The Django site of the examples, in Chromium, through nginx.
+#[cfg(feature = "tls")]
+mod django;
 /// Every example, run as its header says.
 mod examples;
 /// Raw frames against the daemon and the echo example: the protocol, its limits and deadlines.
@@ -23,6 +28,9 @@ mod frames;
 mod http;
 /// `Hub`: order, slow clients, registration.
 mod hub;
+/// A real nginx in front: pages and sockets over TLS, addresses, idle connections.
+#[cfg(feature = "tls")]
+mod nginx;
 /// Python websockets at the other end.
 mod python;
 /// What was once wrong.

@@ -81,7 +81,7 @@ fn error(why: &str) -> String {
 #[derive(Clone)]
 struct Complaints {
     id: u64,
-    peer: String,
+    caller: String,
     count: std::sync::Arc<std::sync::atomic::AtomicU32>,
 }
 
@@ -89,7 +89,7 @@ impl Complaints {
     fn of(ws: &Connection) -> Complaints {
         Complaints {
             id: ws.id(),
-            peer: ws.peer_addr().to_string(),
+            caller: ws.caller().to_string(),
             count: Default::default(),
         }
     }
@@ -107,7 +107,7 @@ impl Complaints {
             let shown: String = message.to_string().chars().take(80).collect();
             warn!(
                 "ws-conn-{} {} message refused, {why}: {shown:?}{last}",
-                self.id, self.peer
+                self.id, self.caller
             );
         }
     }
@@ -328,7 +328,7 @@ mod tests {
         let hub_side = |action, mut value: i64| {
             let complaints = Complaints {
                 id: 0,
-                peer: String::new(),
+                caller: String::new(),
                 count: Default::default(),
             };
             // Nobody is registered: only the value changes.

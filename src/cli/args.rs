@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 use log::LevelFilter;
+use plainws::Network;
 
 use super::connect::Connect;
 use super::units::{self, OrOff};
@@ -99,6 +100,22 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", env = "PLAINWS_MAX_CONNECTIONS", default_value_t = 1000, value_parser = at_least_one)]
     pub(crate) max_connections: usize,
 
+    /// Connections that one address may have open at once, or off; more get 503. Of IPv6 the first
+    /// 64 bits count
+    #[arg(long, value_name = "N", env = "PLAINWS_MAX_PER_ADDRESS", default_value = "off", value_parser = per_address)]
+    pub(crate) max_per_address: PerAddress,
+
+    /// A proxy whose X-Forwarded-For, or else X-Real-IP, says where a client comes from, for logs
+    /// and --max-per-address: an IP address, a network such as 10.0.0.0/8, or unix: for whoever
+    /// connects to a Unix socket; repeatable. Default: none
+    #[arg(
+        long,
+        value_name = "NET",
+        env = "PLAINWS_TRUSTED_PROXY",
+        value_delimiter = ','
+    )]
+    pub(crate) trusted_proxy: Vec<Network>,
+
     /// Largest message accepted, in bytes or as 64KiB, 1MiB
     #[arg(long, value_name = "SIZE", env = "PLAINWS_MAX_SIZE", default_value = "64KiB", value_parser = units::size)]
     pub(crate) max_size: usize,
@@ -191,6 +208,19 @@ fn origin(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("an origin is SCHEME://HOST[:PORT], null or none".to_owned())
+}
+
+/// A number of connections, or none that limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PerAddress(pub(crate) Option<usize>);
+
+fn per_address(text: &str) -> Result<PerAddress, String> {
+    match text {
+        "off" => Ok(PerAddress(None)),
+        _ => at_least_one(text)
+            .map(|n| PerAddress(Some(n)))
+            .map_err(|error| format!("{error}, or off")),
+    }
 }
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {

@@ -53,6 +53,8 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     let mut server = Server::builder(|_| Ok(()))
         .route(move |request| Some(apps.route(request, owners[request.listener()])))
         .max_connections(args.max_connections)
+        .max_per_address(args.max_per_address.0)
+        .trusted_proxies(args.trusted_proxy)
         .max_size(args.max_size)
         .backlog(args.backlog)
         .open_timeout(args.open_timeout)

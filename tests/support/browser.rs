@@ -63,6 +63,16 @@ impl Browser {
         Browser::open_with(&[])
     }
 
+    /// As [`open`](Browser::open), trusting this certificate, by the hash of its key.
+    #[cfg(feature = "tls")]
+    #[track_caller]
+    pub fn open_trusting(certificate: &openssl::x509::X509) -> Option<Browser> {
+        let key = certificate.public_key().unwrap().public_key_to_der();
+        let hash = openssl::sha::sha256(&key.unwrap());
+        let hash = openssl::base64::encode_block(&hash);
+        Browser::open_with(&[&format!("--ignore-certificate-errors-spki-list={hash}")])
+    }
+
     /// As [`open`](Browser::open), with more arguments for Chromium.
     #[track_caller]
     pub fn open_with(more: &[&str]) -> Option<Browser> {

@@ -7,6 +7,8 @@ pub mod browser;
 #[cfg(feature = "tls")]
 pub mod certificates;
 pub mod logs;
+#[cfg(feature = "tls")]
+pub mod nginx;
 pub mod pair;
 pub mod process;
 pub mod python;

@@ -25,6 +25,30 @@ pub fn python() -> Option<PathBuf> {
     }
 }
 
+/// Returns the interpreter if it has Django, too, for examples/django; `None` when real peers are
+/// skipped.
+///
+/// # Panics
+///
+/// When Django 5.2 is missing, with the command that installs it.
+#[track_caller]
+pub fn django() -> Option<PathBuf> {
+    let python = python()?;
+    let script = "import django; print(django.__version__)";
+    let mut child = Daemon::spawn(command(&python, script, &[]));
+    child.wait_exit(PATIENCE);
+    assert!(
+        child.stdout_lines().concat().starts_with("5.2."),
+        "this test needs Django 5.2, but in {} {}\nrun `{} -m pip install -r \
+         examples/django/requirements.txt`, or set PLAINWS_SKIP_REAL_PEERS=1 to skip the tests with \
+         real peers",
+        python.display(),
+        child.report(),
+        python.display(),
+    );
+    Some(python)
+}
+
 /// Runs `script` with `args` in `sys.argv[1:]` to its end, and returns its stdout without the final
 /// newline; `None` when real peers are skipped.
 ///
