@@ -25,7 +25,7 @@ impl Credentials {
                  OLD -out NEW",
             ));
         };
-        if !certificate.has("-----BEGIN CERTIFICATE-----") {
+        if certificate.begun_certificates() == 0 {
             return Err(certificate.no_certificate());
         }
         let identity = native_tls::Identity::from_pkcs8(&certificate.bytes, &text.as_bytes()[at..]);
