@@ -24,6 +24,7 @@ use crate::escaped::Escaped;
 use crate::handshake::{self, Handler, Outcome, Place, Rules};
 use crate::listener::{Address, Listener};
 use crate::message::{CloseCode, CloseFrame};
+use crate::metrics::{Counters, Reason};
 use crate::response::Response;
 use crate::roster::{Full, Roster};
 use crate::tls::Tls;
@@ -40,6 +41,7 @@ pub(crate) struct Reception {
     pub(crate) rules: Rules,
     pub(crate) roster: Arc<Roster>,
     pub(crate) caretaker: Arc<Caretaker>,
+    pub(crate) counters: Counters,
 }
 
 /// What a client is told when the server stops.
@@ -124,6 +126,7 @@ fn admit(reception: &Arc<Reception>, caller: Caller, refused: &mut Nag) {
         move || serve(&reception, id, caller)
     };
     if let Err(full) = reception.roster.start(id, &wire, serve) {
+        reception.counters.refused(reason(&full));
         refused.tell(|| warn!("client {peer} turned away: {}", why_full(&full)));
         // A TLS client would not understand the answer.
         if is_plain {
@@ -137,6 +140,14 @@ fn why_full(full: &Full) -> String {
         Full::Stopping => "the server is shutting down".to_owned(),
         Full::Places(limit) => format!("all {limit} places are taken"),
         Full::Thread(error) => format!("cannot start a thread: {error}"),
+    }
+}
+
+fn reason(full: &Full) -> Reason {
+    match full {
+        Full::Stopping => Reason::Stopping,
+        Full::Places(_) => Reason::Full,
+        Full::Thread(_) => Reason::Threads,
     }
 }
 
@@ -158,8 +169,11 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         tls,
     } = caller;
     let name = format_args!("ws-conn-{id} {peer}").to_string();
-    let roster = &reception.roster;
-    let seat = || roster.seat(id).map_err(|full| no_place(&full));
+    let (roster, counters) = (&reception.roster, &reception.counters);
+    let seat = || {
+        let seated = roster.seat(id);
+        seated.map_err(|full| (reason(&full), no_place(&full)))
+    };
     let place = Place {
         listener,
         tls: tls.as_ref(),
@@ -173,18 +187,29 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
             handler,
         } => (request, rest, subprotocol, handler),
         Outcome::Page { request } => {
+            counters.page();
             return debug!("{name} page {} sent", Escaped(request.path()));
         }
         Outcome::Refused {
-            status: Some(status),
+            reason,
+            status,
             why,
         } => {
-            return info!("{name} handshake refused with {status}: {}", Escaped(&why));
-        }
-        Outcome::Refused { status: None, why } => {
-            return info!("{name} handshake failed: {}", Escaped(&why));
+            counters.refused(reason);
+            let why = Escaped(&why);
+            return match status {
+                Some(status) => info!(
+                    connection = id, peer:% = peer, status, reason = reason.name();
+                    "{name} handshake refused with {status}: {why}"
+                ),
+                None => info!(
+                    connection = id, peer:% = peer, reason = reason.name();
+                    "{name} handshake failed: {why}"
+                ),
+            };
         }
     };
+    counters.accepted();
     let connection = Connection::new(Opened {
         id,
         role: Role::Server,
@@ -198,11 +223,14 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         response: Box::default(),
         rest,
     });
-    info!("{name} {} opened", Escaped(connection.path()));
+    info!(
+        connection = id, peer:% = connection.peer_addr(), path:% = Escaped(connection.path());
+        "{name} {} opened", Escaped(connection.path())
+    );
     roster.opened(id, &connection, goodbye());
     let goodbye = handle(&connection, &handler, &name);
     connection.finish(goodbye);
-    info!("ws-conn-{id} {}", connection.summary());
+    connection.summary().log(id);
 }
 
 /// Runs the handler; what the connection is closed with.

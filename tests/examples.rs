@@ -11,7 +11,7 @@ use chrono::NaiveDateTime;
 use plainws::{Answer, Client, CloseCode, Closed, Connection, Error, Message, Server};
 
 use crate::support::browser::Browser;
-use crate::support::process::{Daemon, plainws_command, url_port};
+use crate::support::process::{Daemon, url_port};
 use crate::support::raw::{exchange, get};
 use crate::support::tools::{PATIENCE, poll, wait_until};
 
@@ -227,6 +227,8 @@ fn hello_client_asks_for_a_name_and_prints_the_greeting() {
 #[test]
 #[cfg(feature = "tls")]
 fn secure_server_and_secure_client_speak_tls() {
+    use crate::support::process::plainws_command;
+
     let folder = tempfile::tempdir().unwrap();
     let pem = folder.path().join("localhost.pem").display().to_string();
     let mut cert = Daemon::spawn(plainws_command(&["cert", "--out", &pem]));
