@@ -23,6 +23,8 @@ mod frames;
 mod http;
 /// `Hub`: order, slow clients, registration.
 mod hub;
+/// `Metrics`: figures of a server.
+mod metrics;
 /// Python websockets at the other end.
 mod python;
 /// What was once wrong.
