@@ -26,6 +26,7 @@ use crate::forwarded::Caller as Shown;
 use crate::handshake::{self, Handler, Outcome, Place, Rules};
 use crate::listener::{Address, Listener};
 use crate::message::{CloseCode, CloseFrame};
+use crate::metrics::{Counters, Reason};
 use crate::request::Request;
 use crate::response::Response;
 use crate::roster::{Full, Roster};
@@ -43,6 +44,7 @@ pub(crate) struct Reception {
     pub(crate) rules: Rules,
     pub(crate) roster: Arc<Roster>,
     pub(crate) caretaker: Arc<Caretaker>,
+    pub(crate) counters: Counters,
 }
 
 /// What a client is told when the server stops.
@@ -127,6 +129,7 @@ fn admit(reception: &Arc<Reception>, caller: Caller, refused: &mut Nag) {
         move || serve(&reception, id, caller)
     };
     if let Err(full) = reception.roster.start(id, &wire, serve) {
+        reception.counters.refused(reason(&full));
         refused.tell(|| warn!("client {peer} turned away: {}", why_full(&full)));
         // A TLS client would not understand the answer.
         if is_plain {
@@ -141,6 +144,15 @@ fn why_full(full: &Full) -> String {
         Full::Places(limit) => format!("all {limit} places are taken"),
         Full::Address(limit) => format!("all {limit} places of its address are taken"),
         Full::Thread(error) => format!("cannot start a thread: {error}"),
+    }
+}
+
+fn reason(full: &Full) -> Reason {
+    match full {
+        Full::Stopping => Reason::Stopping,
+        Full::Places(_) => Reason::Full,
+        Full::Address(_) => Reason::Address,
+        Full::Thread(_) => Reason::Threads,
     }
 }
 
@@ -166,14 +178,14 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         tls,
     } = caller;
     // From the request on it is known who is behind a proxy.
-    let named = |client: Option<IpAddr>| {
-        let peer = &peer;
-        format!("ws-conn-{id} {}", Shown { peer, client })
+    let named = |client: Option<IpAddr>| Shown {
+        peer: &peer,
+        client,
     };
-    let roster = &reception.roster;
+    let (roster, counters) = (&reception.roster, &reception.counters);
     let seat = |request: &Request| {
         let seated = roster.seat(id, request.client_ip());
-        seated.map_err(|full| no_place(&full))
+        seated.map_err(|full| (reason(&full), no_place(&full)))
     };
     let place = Place {
         listener,
@@ -189,27 +201,36 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
             handler,
         } => (request, rest, subprotocol, handler),
         Outcome::Page { request } => {
-            let name = named(request.client_ip());
-            return debug!("{name} page {} sent", Escaped(request.path()));
+            counters.page();
+            let caller = named(request.client_ip());
+            return debug!(
+                "ws-conn-{id} {caller} page {} sent",
+                Escaped(request.path())
+            );
         }
         Outcome::Refused {
             client,
-            status: Some(status),
+            reason,
+            status,
             why,
         } => {
-            let name = named(client);
-            return info!("{name} handshake refused with {status}: {}", Escaped(&why));
-        }
-        Outcome::Refused {
-            client,
-            status: None,
-            why,
-        } => {
-            let name = named(client);
-            return info!("{name} handshake failed: {}", Escaped(&why));
+            counters.refused(reason);
+            let (caller, why) = (named(client), Escaped(&why));
+            return match status {
+                Some(status) => info!(
+                    connection = id, peer:% = caller, status, reason = reason.name();
+                    "ws-conn-{id} {caller} handshake refused with {status}: {why}"
+                ),
+                None => info!(
+                    connection = id, peer:% = caller, reason = reason.name();
+                    "ws-conn-{id} {caller} handshake failed: {why}"
+                ),
+            };
         }
     };
-    let name = named(request.client_ip());
+    counters.accepted();
+    let caller = named(request.client_ip()).to_string();
+    let name = format!("ws-conn-{id} {caller}");
     let connection = Connection::new(Opened {
         id,
         role: Role::Server,
@@ -223,11 +244,14 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         response: Box::default(),
         rest,
     });
-    info!("{name} {} opened", Escaped(connection.path()));
+    info!(
+        connection = id, peer:% = connection.peer_addr(), path:% = Escaped(connection.path());
+        "{name} {} opened", Escaped(connection.path())
+    );
     roster.opened(id, &connection, goodbye());
     let goodbye = handle(&connection, &handler, &name);
     connection.finish(goodbye);
-    info!("ws-conn-{id} {}", connection.summary());
+    connection.summary().log(id);
 }
 
 /// Runs the handler; what the connection is closed with.

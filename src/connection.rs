@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use log::info;
 use tungstenite::protocol::Role;
 
 use crate::caretaker::Caretaker;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
+use crate::escaped::Escaped;
 use crate::forwarded::Caller;
 use crate::inbox::{Inbox, Look};
 use crate::listener::Address;
 use crate::message::{CloseCode, CloseFrame, Message};
+use crate::metrics::Tally;
 use crate::outbox::Outbox;
 use crate::request::Request;
 use crate::wire::Wire;
@@ -353,7 +356,24 @@ impl Connection {
 
     /// One line about the whole connection, for its end.
     pub(crate) fn summary(&self) -> Summary<'_> {
-        Summary(&self.inner)
+        let inner = &*self.inner;
+        Summary {
+            inner,
+            closed: inner.outbox.closed(),
+            duration: inner.opened.elapsed(),
+            messages_in: inner.inbox().messages(),
+            messages_out: inner.outbox.messages(),
+            bytes_in: inner.wire.received(),
+            bytes_out: inner.wire.sent(),
+        }
+    }
+
+    /// Messages in both directions; the bytes are the wire's.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally {
+            messages_in: self.inner.inbox().messages(),
+            ..self.inner.outbox.tally()
+        }
     }
 
     fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
@@ -571,23 +591,39 @@ impl Iterator for Messages<'_> {
 }
 
 /// Path, way of closing, duration, messages and bytes.
-pub(crate) struct Summary<'a>(&'a Inner);
+pub(crate) struct Summary<'a> {
+    inner: &'a Inner,
+    closed: Closed,
+    duration: Duration,
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
 
-impl fmt::Display for Summary<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = self.0;
-        let closed = inner.outbox.closed();
-        write!(
-            f,
-            "{} {} closed {}: {closed}; {:.1?}, messages {} in {} out, bytes {} in {} out",
-            inner.caller(),
-            crate::escaped::Escaped(inner.request.path()),
-            closed.code().0,
-            inner.opened.elapsed(),
-            inner.inbox().messages(),
-            inner.outbox.messages(),
-            inner.wire.received(),
-            inner.wire.sent(),
-        )
+impl Summary<'_> {
+    /// For people as one line, for machines as fields of it.
+    pub(crate) fn log(&self, id: u64) {
+        let (caller, path) = (self.inner.caller(), Escaped(self.inner.request.path()));
+        info!(
+            connection = id,
+            peer:% = caller,
+            path:% = path,
+            code = self.closed.code().0,
+            reason:% = self.closed,
+            duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
+            messages_in = self.messages_in,
+            messages_out = self.messages_out,
+            bytes_in = self.bytes_in,
+            bytes_out = self.bytes_out;
+            "ws-conn-{id} {caller} {path} closed {}: {}; {:.1?}, messages {} in {} out, bytes {} in {} out",
+            self.closed.code().0,
+            self.closed,
+            self.duration,
+            self.messages_in,
+            self.messages_out,
+            self.bytes_in,
+            self.bytes_out,
+        );
     }
 }

@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::forwarded::{self, Network};
 use crate::listener::Address;
+use crate::metrics::Reason;
 use crate::origin::{is_same_host, is_same_origin, split_port};
 use crate::request::{self, MAX_HEAD, Request};
 use crate::response::Response;
@@ -110,6 +111,7 @@ pub(crate) enum Outcome {
     Refused {
         /// Where it comes from, as far as its request could be read.
         client: Option<IpAddr>,
+        reason: Reason,
         status: Option<u16>,
         why: String,
     },
@@ -117,13 +119,25 @@ pub(crate) enum Outcome {
 
 /// Why nothing came of it, before anything was sent.
 enum Failure {
-    Answer(Response),
-    Silent(String),
+    Answer(Reason, Response),
+    Silent(Reason, String),
 }
 
+/// What is wrong with a request is in its answer.
 impl From<Response> for Failure {
     fn from(response: Response) -> Failure {
-        Failure::Answer(response)
+        Failure::Answer(Reason::of_status(response.status()), response)
+    }
+}
+
+/// The connection broke, or does not answer.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        let reason = match error.kind() {
+            io::ErrorKind::TimedOut => Reason::Timeout,
+            _ => Reason::Gone,
+        };
+        Failure::Silent(reason, error.to_string())
     }
 }
 
@@ -133,7 +147,7 @@ pub(crate) fn open(
     wire: &Wire,
     rules: &Rules,
     place: Place<'_>,
-    seat: impl FnOnce(&Request) -> Result<(), Response>,
+    seat: impl FnOnce(&Request) -> Result<(), (Reason, Response)>,
 ) -> Outcome {
     let deadline = Deadline::after(rules.open_timeout);
     let secured = place.tls.map_or(Ok(()), |tls| secure(wire, tls, deadline));
@@ -143,37 +157,34 @@ pub(crate) fn open(
             let request = request.at_listener(place.listener).of_client_ip(client);
             (request, rest)
         }
-        Err(Failure::Answer(response)) => return refuse(wire, &response, None),
-        Err(Failure::Silent(why)) => {
-            return Outcome::Refused {
-                client: None,
-                status: None,
-                why,
-            };
-        }
+        Err(failure) => return refuse(wire, failure, None),
     };
     let answer = match rules.answer(&request) {
         Ok(answer) => answer,
-        Err(response) => return refuse(wire, &response, Some(&request)),
+        Err(failure) => return refuse(wire, failure, Some(&request)),
     };
     let handler = match answer.0 {
         // A page would tell whoever waits for a socket nothing.
         Kind::Respond(response) if response.status() < 400 && request.lost_its_upgrade() => {
-            return refuse(wire, &upgrade_lost(), Some(&request));
+            return refuse(wire, upgrade_lost().into(), Some(&request));
         }
         Kind::Respond(response) if response.status() < 400 => {
             respond(wire, &response, request.is_head());
             return Outcome::Page { request };
         }
-        Kind::Respond(response) => return refuse(wire, &response, Some(&request)),
+        Kind::Respond(response) => {
+            let reason = Reason::of_application(response.status());
+            return refuse(wire, Failure::Answer(reason, response), Some(&request));
+        }
         Kind::Upgrade(handler) => handler,
     };
-    let upgrade = rules
-        .check_upgrade(&request)
-        .and_then(|accept| seat(&request).map(|()| accept));
+    let upgrade = rules.check_upgrade(&request).and_then(|accept| {
+        seat(&request).map_err(|(reason, response)| Failure::Answer(reason, response))?;
+        Ok(accept)
+    });
     let accept = match upgrade {
         Ok(accept) => accept,
-        Err(response) => return refuse(wire, &response, Some(&request)),
+        Err(failure) => return refuse(wire, failure, Some(&request)),
     };
     let mut switching = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -191,27 +202,23 @@ pub(crate) fn open(
             subprotocol,
             handler,
         },
-        Err(error) => Outcome::Refused {
-            client: request.client_ip(),
-            status: None,
-            why: error.to_string(),
-        },
+        Err(error) => refuse(wire, error.into(), Some(&request)),
     }
 }
 
 /// Makes the TLS handshake. Who speaks plain HTTP is told so, in plain HTTP.
 fn secure(wire: &Wire, tls: &Tls, deadline: Deadline) -> Result<(), Failure> {
-    let silent = |error: io::Error| Failure::Silent(error.to_string());
+    let silent = |reason, why: &str| Failure::Silent(reason, why.to_owned());
     let mut first = [0];
     loop {
-        if !wire.wait_readable(deadline).map_err(silent)? {
-            return Err(Failure::Silent("no TLS handshake in time".to_owned()));
+        if !wire.wait_readable(deadline)? {
+            return Err(silent(Reason::Timeout, "no TLS handshake in time"));
         }
         match wire.socket().peek(&mut first) {
-            Ok(0) => return Err(Failure::Silent("no TLS handshake".to_owned())),
+            Ok(0) => return Err(silent(Reason::Gone, "no TLS handshake")),
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(silent(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     match first[0] {
@@ -219,22 +226,20 @@ fn secure(wire: &Wire, tls: &Tls, deadline: Deadline) -> Result<(), Failure> {
             // The alert that tells the client why must not be lost to a reset.
             wire.shutdown_write();
             wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
-            Failure::Silent(format!("TLS: {why}"))
+            Failure::Silent(Reason::Tls, format!("TLS: {why}"))
         }),
         b'A'..=b'Z' | b'\r' => {
             match read_request(wire, deadline) {
-                Err(Failure::Answer(response)) if response.status() == 408 => {
-                    return Err(response.into());
-                }
-                Err(Failure::Silent(why)) => return Err(Failure::Silent(why)),
                 // Whatever was asked for, however: that it should be TLS comes first.
-                Ok(_) | Err(Failure::Answer(_)) => {}
+                Ok(_) => {}
+                Err(Failure::Answer(_, response)) if response.status() != 408 => {}
+                Err(failure) => return Err(failure),
             }
             let sentence = "this port speaks TLS: write https:// instead of http://, and wss:// \
                             instead of ws://";
-            Err(Response::text(400, sentence).into())
+            Err(Failure::Answer(Reason::Tls, Response::text(400, sentence)))
         }
-        _ => Err(Failure::Silent("neither TLS nor HTTP".to_owned())),
+        _ => Err(silent(Reason::Tls, "neither TLS nor HTTP")),
     }
 }
 
@@ -251,7 +256,7 @@ fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), F
         request::check_incomplete(&bytes)?;
         if !wire.wait_readable(deadline).unwrap_or(true) {
             return Err(match bytes.len() {
-                0 => Failure::Silent("no request in time".to_owned()),
+                0 => Failure::Silent(Reason::Timeout, "no request in time".to_owned()),
                 _ => Response::text(408, "the request took too long").into(),
             });
         }
@@ -260,15 +265,21 @@ fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), F
         let read = wire.recv(&mut bytes[start..]);
         bytes.truncate(start + *read.as_ref().unwrap_or(&0));
         match read {
-            Ok(0) if bytes.is_empty() => return Err(Failure::Silent("no request".to_owned())),
-            Ok(0) => return Err(Response::text(400, "the request is not complete").into()),
+            Ok(0) if bytes.is_empty() => {
+                return Err(Failure::Silent(Reason::Gone, "no request".to_owned()));
+            }
+            Ok(0) => {
+                let response = Response::text(400, "the request is not complete");
+                return Err(Failure::Answer(Reason::Gone, response));
+            }
             Ok(_) if bytes[0] == TLS_HANDSHAKE => {
                 // An answer in plain text would help nobody.
-                return Err(Failure::Silent("TLS came to a plain port".to_owned()));
+                let why = "TLS came to a plain port".to_owned();
+                return Err(Failure::Silent(Reason::Tls, why));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(Failure::Silent(error.to_string())),
+            Err(error) => return Err(error.into()),
         }
         if !begun && bytes.starts_with(b"\r\n") {
             // RFC 9112, section 2.2: an empty line before the request is skipped.
@@ -280,8 +291,9 @@ fn read_request(wire: &Wire, deadline: Deadline) -> Result<(Request, Vec<u8>), F
 }
 
 impl Rules {
-    fn answer(&self, request: &Request) -> Result<Answer, Response> {
-        self.check_host(request)?;
+    fn answer(&self, request: &Request) -> Result<Answer, Failure> {
+        self.check_host(request)
+            .map_err(|response| Failure::Answer(Reason::Host, response))?;
         let answer = self.route.as_ref().and_then(|route| route(request));
         Ok(answer.unwrap_or_else(|| Answer::handler(Arc::clone(&self.handler))))
     }
@@ -307,30 +319,29 @@ impl Rules {
     }
 
     /// The checks of RFC 6455, section 4.2.1; gives the accept key.
-    fn check_upgrade(&self, request: &Request) -> Result<String, Response> {
+    fn check_upgrade(&self, request: &Request) -> Result<String, Failure> {
         if request.is_head() || request.is_http_1_0() || !request.is_upgrade() {
             if request.lost_its_upgrade() {
-                return Err(upgrade_lost());
+                return Err(upgrade_lost().into());
             }
             let why = if request.is_http_1_0() && request.header("Upgrade").is_some() {
                 "a WebSocket needs HTTP/1.1; a proxy in front must be told to speak it"
             } else {
                 "this is a WebSocket; open it with a WebSocket client"
             };
-            return Err(upgrade_required(why));
+            return Err(upgrade_required(why).into());
         }
         match request.single("Sec-WebSocket-Version") {
             Ok(Some("13")) => {}
-            _ => return Err(upgrade_required("Sec-WebSocket-Version must be 13")),
+            _ => return Err(upgrade_required("Sec-WebSocket-Version must be 13").into()),
         }
         let key = request.single("Sec-WebSocket-Key")?.unwrap_or_default();
         if !is_key(key) {
-            return Err(Response::text(
-                400,
-                "Sec-WebSocket-Key is not 16 bytes in base64",
-            ));
+            let text = "Sec-WebSocket-Key is not 16 bytes in base64";
+            return Err(Response::text(400, text).into());
         }
-        self.check_origin(request)?;
+        self.check_origin(request)
+            .map_err(|response| Failure::Answer(Reason::Origin, response))?;
         Ok(tungstenite::handshake::derive_accept_key(key.as_bytes()))
     }
 
@@ -394,11 +405,24 @@ fn is_key(key: &str) -> bool {
     }
 }
 
-fn refuse(wire: &Wire, response: &Response, request: Option<&Request>) -> Outcome {
-    respond(wire, response, request.is_some_and(Request::is_head));
+fn refuse(wire: &Wire, failure: Failure, request: Option<&Request>) -> Outcome {
+    let client = request.and_then(Request::client_ip);
+    let (reason, response) = match failure {
+        Failure::Answer(reason, response) => (reason, response),
+        Failure::Silent(reason, why) => {
+            return Outcome::Refused {
+                client,
+                reason,
+                status: None,
+                why,
+            };
+        }
+    };
+    respond(wire, &response, request.is_some_and(Request::is_head));
     let why = String::from_utf8_lossy(response.body()).trim().to_owned();
     Outcome::Refused {
-        client: request.and_then(Request::client_ip),
+        client,
+        reason,
         status: Some(response.status()),
         why,
     }

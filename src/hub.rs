@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -26,6 +27,14 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 /// Or at this many bytes.
 const BATCH_BYTES: usize = 256 * 1024;
+
+/// What all hubs have broadcast: a hub belongs to no server whose figure it could be.
+static BROADCASTS: AtomicU64 = AtomicU64::new(0);
+
+/// The broadcasts of all hubs of the process.
+pub(crate) fn broadcasts() -> u64 {
+    BROADCASTS.load(Ordering::Relaxed)
+}
 
 type Update<S> = Box<dyn FnOnce(&mut S, &mut Clients) + Send>;
 type OnJoin<S> = Box<dyn FnMut(&mut S, &mut Clients, u64) + Send>;
@@ -314,6 +323,9 @@ impl Clients {
 
     /// Gives each member its part of the batch.
     fn deliver(&mut self) {
+        if self.frames.len() > 0 {
+            BROADCASTS.fetch_add(self.frames.len() as u64, Ordering::Relaxed);
+        }
         for member in self.members.values_mut() {
             member.deliver(&self.frames);
             member.first = 0;

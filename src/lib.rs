@@ -97,7 +97,8 @@
 //! # Log levels
 //!
 //! Through the `log` crate: ERROR what handlers fail with, WARN what the server lacks, INFO one
-//! line when a connection opens, one when it ends, and one for a handshake that comes to nothing,
+//! line when a connection opens, one when it ends, and one for a handshake that comes to nothing (each
+//! with its figures as key-value pairs, too: `peer`, `path`, `code`, `reason`, `duration_ms`, ...),
 //! DEBUG each frame on one line, its payload escaped and cut. Nothing that a peer sends is logged
 //! raw, or above INFO. Two kinds of DEBUG lines have targets of their own, so that they can be had
 //! without the frames: `plainws::client`, the heads that a client sends and gets while it opens a
@@ -135,6 +136,7 @@ mod forwarded;
 mod frame;
 mod keepalive;
 mod message;
+mod metrics;
 mod origin;
 mod progress;
 mod request;
@@ -153,6 +155,7 @@ pub use handshake::Answer;
 pub use hub::{Clients, Hub, Registration};
 pub use listener::{Address, Listener};
 pub use message::{CloseCode, CloseFrame, Message};
+pub use metrics::Metrics;
 pub use request::Request;
 pub use response::Response;
 pub use server::{Builder, Endpoint, Handle, Server, serve};

@@ -22,6 +22,7 @@ use crate::error::{Closed, Error, Result};
 use crate::frame::{self, FrameRef, Frames, Shown};
 use crate::keepalive::{self, Keepalive};
 use crate::message::{CloseCode, CloseFrame, Message};
+use crate::metrics::Tally;
 use crate::wire::Wire;
 
 /// `write` hands over to the socket when this much has been queued.
@@ -60,6 +61,8 @@ struct State {
     over: bool,
     keepalive: Keepalive,
     messages: u64,
+    /// It was closed or cut because the peer reads too slowly.
+    slow: bool,
 }
 
 impl Outbox {
@@ -90,6 +93,7 @@ impl Outbox {
                 over: false,
                 keepalive,
                 messages: 0,
+                slow: false,
             }),
         });
         if pings {
@@ -285,6 +289,7 @@ impl Outbox {
         if state.over || state.closed.sent.is_some() {
             return;
         }
+        state.slow = true;
         state.backlog.drop_unstarted();
         let limit = self.config.backlog;
         let reason = format!("more than {limit} bytes wait to be read");
@@ -461,6 +466,17 @@ impl Outbox {
         self.state().messages
     }
 
+    /// What went out, and what waits.
+    pub(crate) fn tally(&self) -> Tally {
+        let state = self.state();
+        Tally {
+            messages_out: state.messages,
+            slow_closed: state.slow.into(),
+            backlog_bytes: state.backlog.len() as u64,
+            ..Tally::default()
+        }
+    }
+
     fn check_open(&self, state: &State) -> Result<()> {
         if state.over || state.closed.sent.is_some() {
             return Err(self.closed_error(state));
@@ -515,6 +531,7 @@ impl Outbox {
             let limit = self.config.close_timeout;
             self.cut_off(state, format!("closing took longer than {limit:?}"));
         } else if state.watched && passed(self.stuck_until(state)) {
+            state.slow = true;
             let limit = self.config.write_timeout.unwrap_or_default();
             self.cut_off(state, format!("nothing was read for {limit:?}"));
         } else if passed(state.keepalive.silent_until()) {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::connection::Connection;
 use crate::forwarded::household;
 use crate::message::CloseFrame;
+use crate::metrics::{Metrics, Tally};
 use crate::wire::Wire;
 
 /// Threads beyond the connections' own: clients in their handshake, pages, health checks, and
@@ -55,6 +56,8 @@ struct State {
     /// Threads that wait for all others to end, and so not for each other.
     waiting: HashSet<ThreadId>,
     last_out: Option<JoinHandle<()>>,
+    /// What those who have left did.
+    gone: Tally,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,15 @@ struct Client {
     /// Under which its place is counted.
     address: Option<IpAddr>,
     connection: Option<Connection>,
+}
+
+/// What a client has sent and received so far.
+fn tally(wire: &Wire, connection: Option<&Connection>) -> Tally {
+    Tally {
+        bytes_in: wire.received(),
+        bytes_out: wire.sent(),
+        ..connection.map(Connection::tally).unwrap_or_default()
+    }
 }
 
 impl Roster {
@@ -167,11 +179,33 @@ impl Roster {
         self.state().seated
     }
 
+    /// Fills in who is there, and what all clients, also those that have left, did so far.
+    pub(crate) fn fill(&self, metrics: &mut Metrics) {
+        // Under one lock who has left and who has not: nobody is counted twice or missed, and no
+        // sum ever goes down.
+        let state = self.state();
+        let mut all = state.gone;
+        let clients = state.clients.values();
+        let clients: Vec<_> = clients
+            .map(|client| (Arc::clone(&client.wire), client.connection.clone()))
+            .collect();
+        metrics.clients = state.seated;
+        drop(state);
+        for (wire, connection) in clients {
+            all.add(tally(&wire, connection.as_ref()));
+        }
+        all.fill(metrics);
+    }
+
     fn leave(&self, id: u64) {
         let mut state = self.state();
         let Some(mut client) = state.clients.remove(&id) else {
             return;
         };
+        state.gone.add(Tally {
+            backlog_bytes: 0,
+            ..tally(&client.wire, client.connection.as_ref())
+        });
         state.seated -= usize::from(client.seated);
         if let Some(address) = client.address
             && let Entry::Occupied(mut places) = state.addresses.entry(address)

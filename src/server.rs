@@ -19,7 +19,9 @@ use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::forwarded::Network;
 use crate::handshake::{Answer, Handler, Route, Rules};
+use crate::hub;
 use crate::listener::{Address, Listener};
+use crate::metrics::{Counters, Metrics};
 use crate::request::Request;
 use crate::roster::Roster;
 use crate::subprotocols;
@@ -135,6 +137,12 @@ impl Server {
         self.inner.reception.roster.seated()
     }
 
+    /// The server's figures of this moment. Asks each connection for its own, so it is meant for
+    /// every few seconds, not for every message; nothing is held up by it.
+    pub fn metrics(&self) -> Metrics {
+        self.inner.metrics()
+    }
+
     /// Waits until the server has been shut down and all its threads have ended.
     ///
     /// # Errors
@@ -168,7 +176,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Shuts a server down. Any thread may use it, a handler too.
+/// Shuts a server down, and tells its figures. Any thread may use it, a handler too.
 #[derive(Clone)]
 pub struct Handle {
     inner: Arc<Inner>,
@@ -184,6 +192,11 @@ impl Handle {
     pub fn shutdown(&self, deadline: Duration) -> bool {
         self.inner.shutdown(deadline)
     }
+
+    /// The server's figures of this moment; see [`Server::metrics`].
+    pub fn metrics(&self) -> Metrics {
+        self.inner.metrics()
+    }
 }
 
 impl fmt::Debug for Handle {
@@ -193,6 +206,14 @@ impl fmt::Debug for Handle {
 }
 
 impl Inner {
+    fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        self.reception.counters.fill(&mut metrics);
+        self.reception.roster.fill(&mut metrics);
+        metrics.broadcasts = hub::broadcasts();
+        metrics
+    }
+
     fn shutdown(&self, limit: Duration) -> bool {
         let start = Instant::now();
         self.reception.roster.stop();
@@ -443,6 +464,7 @@ impl Builder {
                 self.stack_size,
             )),
             caretaker: Caretaker::shared()?,
+            counters: Counters::default(),
         });
         let bell = || Ok(Arc::new(Bell::new()?));
         let bells: std::io::Result<Vec<_>> = listeners.iter().map(|_| bell()).collect();

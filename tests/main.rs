@@ -28,6 +28,8 @@ mod frames;
 mod http;
 /// `Hub`: order, slow clients, registration.
 mod hub;
+/// `Metrics`: figures of a server.
+mod metrics;
 /// A real nginx in front: pages and sockets over TLS, addresses, idle connections.
 #[cfg(feature = "tls")]
 mod nginx;

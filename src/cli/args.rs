@@ -8,6 +8,8 @@ use log::LevelFilter;
 use plainws::Network;
 
 use super::connect::Connect;
+use super::logger::LogFormat;
+use super::metrics;
 use super::units::{self, OrOff};
 use crate::apps::App;
 
@@ -148,9 +150,20 @@ pub(crate) struct Serve {
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Log exactly from this level on: off, error, warn, info, debug, trace; -v goes before it
+    /// Log exactly from this level on: off, error, warn, info, debug, trace; -v goes before it.
+    /// A port that the system has chosen is told at every level but off
     #[arg(long, value_name = "LEVEL", env = "PLAINWS_LOG_LEVEL")]
     pub(crate) log_level: Option<LevelFilter>,
+
+    /// Log as text, or as one JSON object a line: text, json
+    #[arg(long, value_name = "FORMAT", env = "PLAINWS_LOG_FORMAT", default_value_t = LogFormat::Text,
+        hide_possible_values = true)]
+    pub(crate) log_format: LogFormat,
+
+    /// Serve figures for Prometheus: at /metrics of a listener of its own, an ADDR as for --listen
+    /// without TLS, or at this /PATH of all listeners. Default: off
+    #[arg(long, value_name = "PLACE", env = "PLAINWS_METRICS", value_parser = metrics::place)]
+    pub(crate) metrics: Option<metrics::Place>,
 }
 
 /// An address, and the application that all of its paths belong to.
@@ -186,6 +199,20 @@ fn listen(text: &str) -> Result<Listen, String> {
         }
         _ => (None, text),
     };
+    Ok(Listen {
+        security,
+        app,
+        address: self::address(address)?.to_owned(),
+    })
+}
+
+/// Whether the system chooses the port.
+pub(super) fn is_open(address: &str) -> bool {
+    address.ends_with(":0") && !address.starts_with("unix:")
+}
+
+/// The address, if it looks like one.
+pub(super) fn address(address: &str) -> Result<&str, String> {
     if !address.starts_with("unix:/") {
         let (host, port) = address.rsplit_once(':').unwrap_or_default();
         let in_brackets = host.starts_with('[') && host.ends_with(']');
@@ -194,11 +221,7 @@ fn listen(text: &str) -> Result<Listen, String> {
             return Err("ADDR is HOST:PORT, [V6]:PORT, :PORT or unix:/path".to_owned());
         }
     }
-    Ok(Listen {
-        security,
-        app,
-        address: address.to_owned(),
-    })
+    Ok(address)
 }
 
 fn origin(text: &str) -> Result<String, String> {

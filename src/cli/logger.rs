@@ -1,14 +1,52 @@
-//! Log lines on stderr.
+//! The daemon's log: which lines are told, made into text or JSON in the thread that has something to
+//! say, and written to stderr by a thread of their own (`plainws-log`).
+//!
+//! Nobody waits for stderr: lines are written while locks are held that other clients need.
 
-use std::io::{self, LineWriter};
+mod format;
+mod json;
+mod queue;
+
+use std::fmt;
+use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
 
+use clap::ValueEnum;
 use log::{LevelFilter, Log, Metadata, Record};
-use simplelog::{Config, ConfigBuilder, WriteLogger};
+
+use format::Format;
+use queue::Queue;
+
+pub(crate) use queue::dropped;
 
 /// The daemon's own lines, where it listens for example, are told unless they are switched off;
 /// the library's about single connections only when they are asked for.
 const OWN: &str = "plainws::cli";
+
+/// The target of lines that are told at every level but off, as nobody could know otherwise: which
+/// port the system has chosen.
+pub(crate) const CHOSEN: &str = "plainws::cli::chosen";
+
+/// At the end, for so long a slow reader of stderr is waited for.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        })
+    }
+}
 
 /// What is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +57,7 @@ struct Levels {
 
 /// Starts logging: warnings and the daemon's own lines; with `verbose` 1 connections and failed
 /// handshakes, with 2 frames, too; or else exactly what `level` says.
-pub(crate) fn start(verbose: u8, level: Option<LevelFilter>) {
+pub(crate) fn start(verbose: u8, level: Option<LevelFilter>, format: LogFormat) -> io::Result<()> {
     let levels = match (level, verbose) {
         (Some(level), 0) => Levels {
             own: level,
@@ -38,36 +76,36 @@ pub(crate) fn start(verbose: u8, level: Option<LevelFilter>) {
             library: LevelFilter::Debug,
         },
     };
-    let most = levels.own.max(levels.library);
-    // A line is written at once, also when several threads log.
-    let lines = WriteLogger::new(most, format(), LineWriter::new(io::stderr()));
-    if log::set_boxed_logger(Box::new(Logger { levels, lines })).is_ok() {
+    let format = Arc::new(Format::new(format, is_journal()));
+    let queue = Queue::start(Arc::clone(&format))?;
+    let logger = Logger {
+        levels,
+        format,
+        queue,
+    };
+    let most = logger.most();
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(most);
     }
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
+        let name = thread.name().unwrap_or("?");
         let place = panic
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
-        log::error!(
-            "thread {} panicked at {place}",
-            thread.name().unwrap_or("?")
-        );
+        log::error!("thread {name} panicked at {place}");
+        // Any other thread's panic ends one connection or one update, and may hold a lock.
+        if name == "main" {
+            flush();
+        }
     }));
+    Ok(())
 }
 
-fn format() -> Config {
-    let mut config = ConfigBuilder::new();
-    config.set_time_format_rfc3339();
-    config
-        .set_thread_level(LevelFilter::Off)
-        .set_target_level(LevelFilter::Off);
-    config.set_location_level(LevelFilter::Off);
-    if is_journal() {
-        config.set_time_level(LevelFilter::Off);
-    }
-    config.build()
+/// Waits until what was logged so far is written, but not for long.
+pub(crate) fn flush() {
+    log::logger().flush();
 }
 
 /// Whether stderr goes to systemd's journal, which has its own timestamps: the variable names
@@ -84,15 +122,29 @@ fn is_journal() -> bool {
 
 struct Logger {
     levels: Levels,
-    lines: Box<WriteLogger<LineWriter<io::Stderr>>>,
+    format: Arc<Format>,
+    queue: Queue,
+}
+
+impl Logger {
+    /// What the macros need not even ask about.
+    fn most(&self) -> LevelFilter {
+        match self.levels.own.max(self.levels.library) {
+            LevelFilter::Off => LevelFilter::Off,
+            most => most.max(LevelFilter::Info),
+        }
+    }
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let own = metadata.target().starts_with(OWN);
+        let target = metadata.target();
+        if target == CHOSEN {
+            return self.levels.own != LevelFilter::Off;
+        }
         // tungstenite logs each frame's bytes raw.
-        let foreign = !metadata.target().starts_with("plainws");
-        let level = if own {
+        let foreign = !target.starts_with("plainws");
+        let level = if target.starts_with(OWN) {
             self.levels.own
         } else {
             self.levels.library
@@ -107,11 +159,11 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            self.lines.log(record);
+            self.queue.push(self.format.line(record));
         }
     }
 
     fn flush(&self) {
-        self.lines.flush();
+        self.queue.flush(FLUSH_TIMEOUT);
     }
 }

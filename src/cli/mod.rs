@@ -10,6 +10,7 @@ mod keys;
 #[path = "no_keys.rs"]
 mod keys;
 mod logger;
+mod metrics;
 mod serve;
 mod tools;
 mod units;

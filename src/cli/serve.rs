@@ -11,23 +11,29 @@ use plainws::{Address, Listener, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{Listen, Security, Serve};
+use super::args::{self, Listen, Security, Serve};
 use super::keys::Keys;
 use super::logger;
+use super::metrics::{self, Figures, Place};
 use crate::apps::{App, Apps, Pages};
 
 /// Signals closer together than this are one.
 const SAME_REQUEST: Duration = Duration::from_millis(10);
 
 pub(crate) fn run(args: Serve) -> ExitCode {
-    logger::start(args.verbose, args.log_level);
-    match serve(args) {
+    if let Err(error) = logger::start(args.verbose, args.log_level, args.log_format) {
+        super::say(&format!("cannot start the log's thread: {error}"));
+        return ExitCode::FAILURE;
+    }
+    let code = match serve(args) {
         Ok(code) => code,
         Err(failed) => {
             error!("{failed}");
             ExitCode::FAILURE
         }
-    }
+    };
+    logger::flush();
+    code
 }
 
 fn serve(args: Serve) -> plainws::Result<ExitCode> {
@@ -46,12 +52,19 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     for listen in &args.listen {
         let secure = is_secure(listen, keys.is_some())?;
         for listener in Listener::bind(&listen.address)? {
-            listeners.push((listen.app, secure, listener));
+            listeners.push((listen, secure, listener));
         }
     }
-    let owners: Vec<Option<App>> = listeners.iter().map(|(app, ..)| *app).collect();
+    let owners: Vec<Option<App>> = listeners.iter().map(|(listen, ..)| listen.app).collect();
+    let figures = Arc::new(Figures::new());
+    let (shown, at) = (Arc::clone(&figures), args.metrics.clone());
     let mut server = Server::builder(|_| Ok(()))
-        .route(move |request| Some(apps.route(request, owners[request.listener()])))
+        .route(
+            move |request| match Place::is_at(at.as_ref(), request.path()) {
+                true => Some(shown.answer()),
+                false => Some(apps.route(request, owners[request.listener()])),
+            },
+        )
         .max_connections(args.max_connections)
         .max_per_address(args.max_per_address.0)
         .trusted_proxies(args.trusted_proxy)
@@ -69,8 +82,9 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         server = server.hosts(args.host);
     }
     let mut places = Vec::new();
-    for (app, secure, listener) in listeners {
-        places.push(place(app, secure, listener.local_addr()));
+    for (listen, secure, listener) in listeners {
+        let chosen = args::is_open(&listen.address);
+        places.push((chosen, place(listen.app, secure, listener.local_addr())));
         server = match &keys {
             #[cfg(feature = "tls")]
             Some(keys) if secure => server.listen_tls(listener, keys.tls()),
@@ -78,8 +92,13 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         };
     }
     let server = Arc::new(server.start()?);
-    for place in places {
-        info!("{place}");
+    figures.watch(&server);
+    let _figures = metrics::listen(args.metrics.as_ref(), &figures)?;
+    for (chosen, place) in places {
+        match chosen {
+            true => info!(target: logger::CHOSEN, "{place}"),
+            false => info!("{place}"),
+        }
     }
 
     let ended = signals.handle();
@@ -125,6 +144,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         thread::spawn(move || {
             if !handle.shutdown(limit) {
                 error!("a connection's thread did not end within {limit:?}");
+                logger::flush();
                 std::process::exit(1);
             }
         });

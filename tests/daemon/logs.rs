@@ -4,7 +4,7 @@ use super::*;
 
 /// Talks to all three applications, with a refusal in between.
 #[track_caller]
-fn traffic(port: u16) {
+pub(super) fn traffic(port: u16) {
     let ws = connect(port, "/hello");
     ws.send("Rust").unwrap();
     end(&ws);
@@ -210,15 +210,20 @@ fn log_level_is_exact() {
 }
 
 /// The lines of a daemon whose stderr is a file, and whose `JOURNAL_STREAM` is what `journal` makes
-/// of that file's device and inode.
+/// of that file's device and inode. `more` are arguments; `talk` is given its port.
 #[track_caller]
-fn lines_in_file(journal: impl Fn(u64, u64) -> String) -> Vec<String> {
+pub(super) fn lines_in_file(
+    journal: impl Fn(u64, u64) -> String,
+    more: &[&str],
+    talk: impl Fn(u16),
+) -> Vec<String> {
     let directory = directory();
     let file = directory.path().join("log");
     let meta = fs::File::create(&file).unwrap().metadata().unwrap();
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", r#"exec "$0" serve --listen 127.0.0.1:0 2>>"$1""#]);
-    shell.arg(env!("CARGO_BIN_EXE_plainws")).arg(&file);
+    let script = r#"log=$1; shift; exec "$0" serve --listen 127.0.0.1:0 "$@" 2>>"$log""#;
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_plainws")]);
+    shell.arg(&file).args(more);
     shell.env_clear();
     shell.env("JOURNAL_STREAM", journal(meta.dev(), meta.ino()));
     let daemon = Daemon::spawn(shell);
@@ -226,32 +231,31 @@ fn lines_in_file(journal: impl Fn(u64, u64) -> String) -> Vec<String> {
         let text = fs::read_to_string(&file).unwrap();
         text.lines().map(str::to_owned).collect()
     };
-    wait_until("the start-up line in the file", PATIENCE, || {
-        lines()
-            .iter()
-            .any(|line| line.contains("index at "))
-            .then_some(())
+    let place = wait_until("the start-up line in the file", PATIENCE, || {
+        let mut lines = lines().into_iter();
+        lines.find(|line| line.contains("index at ") && line.contains("127.0.0.1:"))
     });
+    talk(url_port(&place));
     stopped(daemon);
     lines()
 }
 
 #[test]
 fn a_line_has_no_timestamp_in_the_journal() {
-    let lines = lines_in_file(|device, inode| format!("{device}:{inode}"));
+    let lines = lines_in_file(|device, inode| format!("{device}:{inode}"), &[], |_| {});
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(
-        lines[0].starts_with("[INFO] index at http://127.0.0.1:"),
+        lines[0].starts_with("<6>[INFO] index at http://127.0.0.1:"),
         "{lines:#?}"
     );
-    assert!(lines[1].starts_with("[INFO] SIGTERM"), "{lines:#?}");
+    assert!(lines[1].starts_with("<6>[INFO] SIGTERM"), "{lines:#?}");
 }
 
 #[test]
 fn a_line_has_a_timestamp_elsewhere_also_below_the_journal() {
     // A daemon that a service starts inherits the variable; its stderr need not be the journal.
     for journal in ["", "1:2", "nonsense"] {
-        let lines = lines_in_file(|_, _| journal.to_owned());
+        let lines = lines_in_file(|_, _| journal.to_owned(), &[], |_| {});
         assert_eq!(lines.len(), 2, "{lines:#?}");
         for line in lines {
             let time = line.split(' ').next().unwrap();

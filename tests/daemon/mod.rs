@@ -114,5 +114,7 @@ mod arguments;
 #[cfg(feature = "tls")]
 mod certificates;
 mod listeners;
+mod log_formats;
 mod logs;
+mod metrics;
 mod signals;

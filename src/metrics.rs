@@ -1,0 +1,220 @@
+//! `Metrics`: a server's figures at one moment. `Counters`: those of them that are counted as things
+//! happen, by any thread, without a lock.
+//!
+//! What a connection sends and receives is not counted here: it counts that for itself anyhow, under
+//! locks that it holds anyhow, and `roster.rs` adds it up when somebody asks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a server has done since it started, and what it holds now; see
+/// [`Server::metrics`](crate::Server::metrics).
+///
+/// Counters never go down. Nothing here is a text that a client sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Connections that are open now.
+    pub clients: usize,
+    /// Connections opened.
+    pub accepted: u64,
+    /// Requests answered with a page.
+    pub pages: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent, one for each client that a broadcast went to.
+    pub messages_out: u64,
+    /// Bytes received, of handshakes and pages, too; without those of TLS.
+    pub bytes_in: u64,
+    /// Bytes handed to the system, of handshakes and pages, too; without those of TLS.
+    pub bytes_out: u64,
+    /// Broadcasts and published values that somebody was registered for, of all hubs of the
+    /// process: a hub belongs to no server.
+    pub broadcasts: u64,
+    /// Clients that were closed or cut because they read too slowly.
+    pub slow_closed: u64,
+    /// Bytes that wait in the backlogs of slow clients now.
+    pub backlog_bytes: u64,
+    refused: [u64; Reason::ALL.len()],
+}
+
+impl Metrics {
+    /// How many clients were refused, by reason. The reasons are always the same words, in the
+    /// same order, also those that have not happened.
+    ///
+    /// ```
+    /// let server = plainws::Server::builder(|_| Ok(())).listen("localhost:0").start()?;
+    /// let metrics = server.metrics();
+    /// assert!(metrics.refused().any(|(reason, count)| reason == "origin" && count == 0));
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.refused;
+        Reason::ALL
+            .into_iter()
+            .zip(counts)
+            .map(|(reason, count)| (reason.name(), count))
+    }
+}
+
+/// Why a client got no connection. The names go into labels, and so are few and fixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// As many connections of its address are open as may be.
+    Address,
+    /// Another answer of the program than a page or an upgrade, but 404.
+    Application,
+    /// A head that is no request, or one that is too large.
+    BadRequest,
+    /// All places are taken.
+    Full,
+    /// It went away, or the connection broke.
+    Gone,
+    /// A Host that is not served.
+    Host,
+    /// The program answered 404.
+    NotFound,
+    /// A page of an origin that is not allowed.
+    Origin,
+    /// The server is shutting down.
+    Stopping,
+    /// The system gave no thread.
+    Threads,
+    /// The opening handshake took too long.
+    Timeout,
+    /// No TLS where it is spoken, or the other way round, or its handshake came to nothing.
+    Tls,
+    /// No WebSocket where only that is served, or another version of it.
+    Upgrade,
+}
+
+impl Reason {
+    pub(crate) const ALL: [Reason; 13] = [
+        Reason::Address,
+        Reason::Application,
+        Reason::BadRequest,
+        Reason::Full,
+        Reason::Gone,
+        Reason::Host,
+        Reason::NotFound,
+        Reason::Origin,
+        Reason::Stopping,
+        Reason::Threads,
+        Reason::Timeout,
+        Reason::Tls,
+        Reason::Upgrade,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Reason::Address => "address",
+            Reason::Application => "application",
+            Reason::BadRequest => "bad_request",
+            Reason::Full => "full",
+            Reason::Gone => "gone",
+            Reason::Host => "host",
+            Reason::NotFound => "not_found",
+            Reason::Origin => "origin",
+            Reason::Stopping => "stopping",
+            Reason::Threads => "threads",
+            Reason::Timeout => "timeout",
+            Reason::Tls => "tls",
+            Reason::Upgrade => "upgrade",
+        }
+    }
+
+    /// Of an answer to a request that was not understood.
+    pub(crate) fn of_status(status: u16) -> Reason {
+        match status {
+            408 => Reason::Timeout,
+            426 => Reason::Upgrade,
+            _ => Reason::BadRequest,
+        }
+    }
+
+    /// Of an answer that the program gave.
+    pub(crate) fn of_application(status: u16) -> Reason {
+        match status {
+            404 => Reason::NotFound,
+            _ => Reason::Application,
+        }
+    }
+}
+
+/// Counted once a client, or more rarely: relaxed, as no figure says anything about another.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    accepted: AtomicU64,
+    pages: AtomicU64,
+    refused: [AtomicU64; Reason::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn accepted(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn page(&self) {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fill(&self, metrics: &mut Metrics) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        metrics.accepted = read(&self.accepted);
+        metrics.pages = read(&self.pages);
+        metrics.refused = std::array::from_fn(|i| read(&self.refused[i]));
+    }
+}
+
+/// What one client has sent and received; or all clients that have left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) messages_in: u64,
+    pub(crate) messages_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) slow_closed: u64,
+    pub(crate) backlog_bytes: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.messages_in += other.messages_in;
+        self.messages_out += other.messages_out;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.slow_closed += other.slow_closed;
+        self.backlog_bytes += other.backlog_bytes;
+    }
+
+    pub(crate) fn fill(self, metrics: &mut Metrics) {
+        metrics.messages_in = self.messages_in;
+        metrics.messages_out = self.messages_out;
+        metrics.bytes_in = self.bytes_in;
+        metrics.bytes_out = self.bytes_out;
+        metrics.slow_closed = self.slow_closed;
+        metrics.backlog_bytes = self.backlog_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `reason as usize` is its place in the list.
+    #[test]
+    fn each_reason_is_counted_under_its_own_name() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{reason:?}");
+            let counters = Counters::default();
+            counters.refused(reason);
+            let mut metrics = Metrics::default();
+            counters.fill(&mut metrics);
+            let counted: Vec<_> = metrics.refused().filter(|(_, count)| *count > 0).collect();
+            assert_eq!(counted, [(reason.name(), 1)]);
+        }
+    }
+}

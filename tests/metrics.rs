@@ -1,0 +1,231 @@
+//! `Metrics`: what a server counts, while connections come, go, and read too slowly.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use plainws::{Answer, Connection, Error, Handle, Hub, Metrics, Response, Server};
+
+use crate::support::raw::{Raw, exchange, get, upgrade_request};
+use crate::support::tools::{PATIENCE, wait_until};
+
+fn echo(ws: &Connection) -> plainws::Result<()> {
+    for message in ws {
+        ws.send(message?)?;
+    }
+    Ok(())
+}
+
+fn url(server: &Server) -> String {
+    format!("ws://{}", server.local_addr())
+}
+
+fn port(server: &Server) -> u16 {
+    server.local_addr().port().expect("a TCP listener")
+}
+
+fn refused(metrics: &Metrics, reason: &str) -> u64 {
+    let mut all = metrics.refused();
+    let found = all.find(|(name, _)| *name == reason);
+    found.unwrap_or_else(|| panic!("no reason {reason}")).1
+}
+
+#[test]
+fn no_figure_goes_down_and_none_is_lost_while_clients_come_and_go() {
+    const CLIENTS: u64 = 4;
+    const TIMES: u64 = 30;
+    const MESSAGES: u64 = 5;
+    let server = Server::builder(echo).listen("127.0.0.1:0").start().unwrap();
+    let url = url(&server);
+    let busy = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..TIMES {
+                        let ws = plainws::connect(&url).unwrap();
+                        for _ in 0..MESSAGES {
+                            ws.send("x").unwrap();
+                            ws.recv().unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            let mut last = Metrics::default();
+            while busy.load(Ordering::Relaxed) {
+                let now = server.metrics();
+                for (name, now, last) in [
+                    ("accepted", now.accepted, last.accepted),
+                    ("messages in", now.messages_in, last.messages_in),
+                    ("messages out", now.messages_out, last.messages_out),
+                    ("bytes in", now.bytes_in, last.bytes_in),
+                    ("bytes out", now.bytes_out, last.bytes_out),
+                ] {
+                    assert!(now >= last, "{name} went from {last} to {now}");
+                }
+                last = now;
+                thread::yield_now();
+            }
+        });
+        for client in clients {
+            client.join().unwrap();
+        }
+        busy.store(false, Ordering::Relaxed);
+    });
+    wait_until("all clients to have left", PATIENCE, || {
+        (server.metrics().clients == 0).then_some(())
+    });
+    let metrics = server.metrics();
+    assert_eq!(metrics.accepted, CLIENTS * TIMES);
+    assert_eq!(metrics.messages_in, CLIENTS * TIMES * MESSAGES);
+    assert_eq!(metrics.messages_out, CLIENTS * TIMES * MESSAGES);
+    assert_eq!(metrics.slow_closed, 0);
+    assert_eq!(metrics.refused().map(|(_, count)| count).sum::<u64>(), 0);
+}
+
+#[test]
+fn a_stream_that_a_client_does_not_read_fills_its_backlog_and_closes_it() {
+    const LIMIT: usize = 64 * 1024;
+    let hub = Hub::new(());
+    let registry = hub.clone();
+    let server = Server::builder(move |ws: &Connection| {
+        let _registered = registry.register(ws);
+        while ws.recv().is_ok() {}
+        Ok(())
+    })
+    .backlog(LIMIT)
+    .close_timeout(Duration::from_secs(1))
+    .listen("127.0.0.1:0")
+    .start()
+    .unwrap();
+    let before = server.metrics();
+    let slow = Raw::connect_narrow(port(&server)).open("/");
+    wait_until("it to be registered", PATIENCE, || {
+        hub.broadcast("x");
+        (server.metrics().messages_out > 0).then_some(())
+    });
+    let (mut most, mut sent) = (0, 1);
+    wait_until("it to be closed as slow", PATIENCE, || {
+        hub.broadcast(vec![0_u8; 4096]);
+        sent += 1;
+        let metrics = server.metrics();
+        most = most.max(metrics.backlog_bytes);
+        (metrics.slow_closed == 1).then_some(())
+    });
+    assert!(most > 0, "nothing was seen to wait");
+    assert!(most <= LIMIT as u64 + 5000, "{most} bytes waited");
+    wait_until("it to have left", PATIENCE, || {
+        let metrics = server.metrics();
+        (metrics.clients == 0 && metrics.backlog_bytes == 0).then_some(())
+    });
+    assert_eq!(server.metrics().slow_closed, 1, "it stays counted");
+    // Other tests broadcast, too: the figure is the process's.
+    assert!(server.metrics().broadcasts >= before.broadcasts + 2);
+    drop(slow);
+}
+
+#[test]
+fn what_the_program_refuses_is_told_apart_from_what_is_not_there() {
+    let server = Server::builder(echo)
+        .route(|request| match request.path() {
+            "/teapot" => Some(Response::text(418, "short and stout").into()),
+            "/page" => Some(Response::html("hi").into()),
+            _ => Some(Response::text(404, "nothing").into()),
+        })
+        .listen("127.0.0.1:0")
+        .start()
+        .unwrap();
+    for (path, status) in [("/teapot", 418), ("/page", 200), ("/", 404), ("/x", 404)] {
+        assert_eq!(exchange(port(&server), get(path, "")).status, status);
+    }
+    wait_until("all to be counted", PATIENCE, || {
+        let metrics = server.metrics();
+        let refused = |reason| refused(&metrics, reason);
+        let all = (refused("application"), refused("not_found"), metrics.pages);
+        (all == (1, 2, 1)).then_some(())
+    });
+    assert_eq!(server.metrics().accepted, 0);
+}
+
+/// It comes while the server runs, and is answered when it does not any more.
+#[test]
+fn who_is_late_for_a_server_that_stops_is_counted_as_that() {
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let (here, arrived) = mpsc::channel();
+    let server = Server::builder(echo)
+        .route(move |_| {
+            here.send(()).unwrap();
+            let _ = gone.lock().unwrap().recv();
+            Some(Answer::upgrade(echo))
+        })
+        .listen("127.0.0.1:0")
+        .start()
+        .unwrap();
+    let mut late = Raw::connect(port(&server));
+    late.send(upgrade_request("/", "").as_bytes());
+    arrived.recv_timeout(PATIENCE).unwrap();
+    let handle = server.handle();
+    let closing = thread::spawn({
+        let handle = handle.clone();
+        move || handle.shutdown(PATIENCE)
+    });
+    wait_until("the server to take nobody more", PATIENCE, || {
+        // A connection that is taken is served, which waits, so only those that are refused count.
+        std::net::TcpStream::connect(("127.0.0.1", port(&server))).err()
+    });
+    drop(go);
+    assert_eq!(late.answer().status, 503);
+    assert!(closing.join().unwrap());
+    assert_eq!(refused(&handle.metrics(), "stopping"), 1);
+}
+
+#[test]
+fn a_handler_may_ask_for_the_figures() {
+    static HANDLE: OnceLock<Handle> = OnceLock::new();
+    let server = Server::builder(|ws: &Connection| {
+        ws.recv()?;
+        let metrics = HANDLE.wait().metrics();
+        ws.send(format!("{} {}", metrics.clients, metrics.messages_in))
+    })
+    .listen("127.0.0.1:0")
+    .start()
+    .unwrap();
+    assert!(HANDLE.set(server.handle()).is_ok());
+    let ws = plainws::connect(&url(&server)).unwrap();
+    ws.send("?").unwrap();
+    assert_eq!(ws.recv().unwrap(), "1 1");
+    let ended = ws.recv().map_err(|error: Error| error.is_closed());
+    assert!(ended.unwrap_err());
+}
+
+/// One of a kind, whatever happens.
+#[test]
+fn the_reasons_are_few_and_fixed() {
+    let server = Arc::new(Server::builder(echo).listen("127.0.0.1:0").start().unwrap());
+    let metrics = server.metrics();
+    let names: Vec<_> = metrics.refused().map(|(name, _)| name).collect();
+    let documented = [
+        "address",
+        "application",
+        "bad_request",
+        "full",
+        "gone",
+        "host",
+        "not_found",
+        "origin",
+        "stopping",
+        "threads",
+        "timeout",
+        "tls",
+        "upgrade",
+    ];
+    assert_eq!(names, documented);
+    let readme = include_str!("../README.md");
+    for name in names {
+        assert!(readme.contains(&format!("`{name}`")), "{name}");
+    }
+}
