@@ -231,8 +231,6 @@ fn hello_client_asks_for_a_name_and_prints_the_greeting() {
 #[test]
 #[cfg(feature = "tls")]
 fn secure_server_and_secure_client_speak_tls() {
-    use crate::support::process::plainws_command;
-
     let folder = tempfile::tempdir().unwrap();
     let pem = folder.path().join("localhost.pem").display().to_string();
     let mut cert = crate::support::process::plainws(&["cert", "--out", &pem]);
