@@ -69,6 +69,7 @@
 //! | `ws-accept-0` | one a listener | the server shuts down |
 //! | `ws-conn-17` | one a client, named by the connection's id | the handler has returned and the connection is closed |
 //! | `ws-hub` | one a [`Hub`] | its last handle is dropped |
+//! | `ws-store` | one a [`Store`] | it is dropped |
 //! | `ws-caretaker` | one a process | the last server or connection is dropped |
 //!
 //! # What holds
@@ -119,6 +120,9 @@ mod outbox;
 
 mod hub;
 
+// State that outlives the process.
+mod store;
+
 mod caretaker;
 
 // The other end: what becomes of a URL has files of its own.
@@ -155,6 +159,7 @@ pub use request::Request;
 pub use response::Response;
 pub use server::{Builder, Endpoint, Handle, Server, serve};
 pub use socket::Socket;
+pub use store::Store;
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls};
 

@@ -31,6 +31,8 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// `Store`: real files, damaged, in the way, not to be written.
+mod store;
 /// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
 mod terminal;
 /// What a build without TLS says.

@@ -11,6 +11,7 @@ mod keys;
 mod keys;
 mod logger;
 mod serve;
+mod state;
 mod tools;
 mod units;
 
@@ -21,7 +22,8 @@ use clap::Parser;
 
 use args::{Args, Command};
 
-/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own); `connect` has 3, too.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own); `connect` has 3, too, and `serve` 65
+/// and 78 for its state.
 pub(crate) fn run() -> ExitCode {
     match Args::parse().command {
         Command::Serve(args) => serve::run(*args),

@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 use super::args::{Listen, Security, Serve};
 use super::keys::Keys;
 use super::logger;
+use super::state::State;
 use crate::apps::{App, Apps, Pages};
 
 /// Signals closer together than this are one.
@@ -38,7 +39,12 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             args.html_dir.clone().unwrap_or_default().display()
         )
     })?;
-    let apps = Apps::new(pages);
+    let state = match State::open(&args) {
+        Ok(state) => state,
+        Err(code) => return Ok(code),
+    };
+    let health = state.health();
+    let apps = Apps::new(pages, state.hub(), health.clone());
     let keys = Keys::read(&args)?;
     let mut listeners = Vec::new();
     for listen in &args.listen {
@@ -110,6 +116,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             return Ok(ExitCode::from(128 + signal as u8));
         }
         stopping = Some(Instant::now());
+        health.stop();
         info!("{name}: closing {} connections", server.connections());
         let (handle, limit) = (server.handle(), args.close_timeout);
         thread::spawn(move || {
@@ -119,7 +126,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             }
         });
     }
-    match waiting.join() {
+    let ended = waiting.join();
+    // After the last client, and whatever has ended the server.
+    state.finish()?;
+    match ended {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
         Err(_) => Err("waiting for the server panicked".into()),
     }

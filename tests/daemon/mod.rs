@@ -116,3 +116,4 @@ mod certificates;
 mod listeners;
 mod logs;
 mod signals;
+mod state;
