@@ -24,6 +24,8 @@ const MAX_VALUE: usize = 64 * 1024;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// After a failure it waits as long as this, and twice as long after each further one in a row.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// A write that takes longer than this may as well never end.
+const HUNG: Duration = Duration::from_secs(10);
 /// A lasting trouble is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -81,6 +83,7 @@ struct Pending {
     /// What is on disk, if that is known.
     saved: Option<Vec<u8>>,
     written_at: Option<Instant>,
+    is_writing: bool,
     /// Set while saving fails: how long to wait before the next try.
     pause: Option<Duration>,
     complaint: Complaint,
@@ -90,8 +93,8 @@ struct Pending {
 }
 
 impl Store {
-    /// Opens the state `name` in `directory`, which is made if only its last part is missing, and
-    /// returns what was saved last; `None` if there is nothing yet.
+    /// Opens the state `name` in `directory`, which must be there, and returns what was saved last;
+    /// `None` if there is nothing yet.
     ///
     /// A file that is not whole, or that `parse` makes nothing of, is damaged: then the previous
     /// one is taken, and a WARN says so. Neither a FIFO nor a file of any size is waited for or
@@ -150,8 +153,8 @@ impl Store {
     }
 
     /// Takes a new value, and returns when it is on disk. Blocks for as long as the disk takes.
-    /// After a failure it fails at once until the store's own thread, which goes on trying, has
-    /// saved the value: what waits for a broken disk at each change would stand still.
+    /// After a failure it takes the value, but fails at once until the store's own thread, which
+    /// goes on trying, has saved: what waits for a broken disk at each change would stand still.
     ///
     /// # Errors
     ///
@@ -174,10 +177,10 @@ impl Store {
         self.inner.write()
     }
 
-    /// Whether the last try to save has failed, so that what is on disk is older than what was
-    /// put.
+    /// Whether the last try to save has failed, or has been going on for more than 10 seconds, so
+    /// that what is on disk is older than what was put.
     pub fn is_failing(&self) -> bool {
-        self.inner.pending().pause.is_some()
+        self.inner.pending().is_failing(Instant::now())
     }
 
     /// How many times a value was saved.
@@ -238,17 +241,24 @@ impl Inner {
     fn write(&self) -> Result<()> {
         let mut files = self.files();
         let mut pending = self.pending();
-        if !pending.is_unsaved() {
-            return Ok(());
-        }
-        let value = pending.newest.clone().unwrap_or_default();
-        pending.written_at = Some(Instant::now());
-        drop(pending);
-        let written = files.replace(&value);
-        let mut pending = self.pending();
-        match &written {
-            Ok(()) => pending.succeeded(value, &self.name),
-            Err(error) => pending.failed(error),
+        let mut written = Ok(());
+        while written.is_ok() && pending.is_unsaved() {
+            let value = pending.newest.clone().unwrap_or_default();
+            let recovering = pending.pause.is_some();
+            pending.written_at = Some(Instant::now());
+            pending.is_writing = true;
+            drop(pending);
+            written = files.replace(&value);
+            pending = self.pending();
+            pending.is_writing = false;
+            match &written {
+                Ok(()) => pending.succeeded(value, &self.name),
+                Err(error) => pending.failed(error),
+            }
+            // What `save` was given meanwhile, and did not wait for, is due at once.
+            if !recovering {
+                break;
+            }
         }
         // After a failure, or when a newer value came meanwhile, without a wake-up as there was
         // something to write already: the rest is for the store's own thread.
@@ -295,6 +305,12 @@ impl Inner {
 impl Pending {
     fn is_unsaved(&self) -> bool {
         self.newest.is_some() && self.newest != self.saved
+    }
+
+    fn is_failing(&self, now: Instant) -> bool {
+        let since = self.written_at.filter(|_| self.is_writing);
+        let took = since.map(|since| now.saturating_duration_since(since));
+        self.pause.is_some() || took.is_some_and(|took| took > HUNG)
     }
 
     /// When to write, if there is anything to write.
@@ -365,6 +381,20 @@ mod tests {
         assert!(!complaint.is_due(start + Duration::from_secs(201)));
         assert!(!complaint.is_over());
         assert!(complaint.is_due(start + Duration::from_secs(240)));
+    }
+
+    #[test]
+    fn a_write_that_does_not_end_is_a_failure() {
+        let start = Instant::now();
+        let mut pending = Pending {
+            written_at: Some(start),
+            is_writing: true,
+            ..Pending::default()
+        };
+        assert!(!pending.is_failing(start + HUNG));
+        assert!(pending.is_failing(start + HUNG + Duration::from_millis(1)));
+        pending.is_writing = false;
+        assert!(!pending.is_failing(start + HUNG * 2));
     }
 
     #[test]

@@ -128,9 +128,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", env = "PLAINWS_PING_TIMEOUT", default_value = "20s", value_parser = units::duration_or_off)]
     pub(crate) ping_timeout: OrOff,
 
-    /// Keep the counter's value in this directory across restarts; it is made if only its last part
-    /// is missing. Default: the first of $STATE_DIRECTORY, which systemd sets for StateDirectory=,
-    /// or nothing is saved
+    /// Keep the counter's value in this directory across restarts. Default: the first of
+    /// $STATE_DIRECTORY, which systemd sets for StateDirectory=, or nothing is saved
     #[arg(long, value_name = "DIR", env = "PLAINWS_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 

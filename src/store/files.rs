@@ -8,9 +8,8 @@
 //! | `counter.json.new` | a value being written; whatever is found there is removed |
 //! | `counter.json.lock` | locked while a process uses the others; has that process's id in it |
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use log::warn;
@@ -22,7 +21,6 @@ use super::sealed;
 use crate::error::{Error, Result};
 
 /// Nobody else needs to know the state of a program.
-const PRIVATE: u32 = 0o700;
 const SECRET: Mode = Mode::from_raw_mode(0o600);
 
 pub(super) struct Files {
@@ -49,22 +47,23 @@ enum Found<T> {
 }
 
 impl Files {
-    /// Opens the directory, which is made if only its last part is missing, locks it against a
-    /// second user, and reads the value: of the newest file, or, if that is damaged, of the one
-    /// before. Changes nothing if it fails.
+    /// Opens the directory, locks the state against a second user, and reads the value: of the
+    /// newest file, or, if that is damaged, of the one before. Changes nothing if it fails.
     pub(super) fn open<T>(
         path: &Path,
         name: &str,
         parse: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<(Files, Option<T>)> {
         let unusable = |error: io::Error| {
-            let what = format!("cannot use the state directory {}", path.display());
+            let path = path.display();
+            // It is not made here: a wrong name, or a disk that is not mounted, would be a start
+            // anew without a word.
+            let what = match error.kind() {
+                ErrorKind::NotFound => format!("make the state directory {path}, or name another"),
+                _ => format!("cannot use the state directory {path}"),
+            };
             Error::io(what, error)
         };
-        // That it is there, or what else is wrong with it, shows when it is opened.
-        if let Ok(()) = DirBuilder::new().mode(PRIVATE).create(path) {
-            let _ = File::open(path.join("..")).and_then(|parent| parent.sync_all());
-        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty());
         let directory = File::from(directory.map_err(|error| unusable(error.into()))?);

@@ -139,14 +139,15 @@ fn what_clients_saw_last_is_saved_when_a_signal_stops_it_under_load() {
     for sync in ["second", "always"] {
         let directory = directory();
         let (mut daemon, port) = counter(&directory, &["--sync", sync]);
-        let seen = AtomicI64::new(0);
+        let (sent, seen) = (AtomicI64::new(0), AtomicI64::new(0));
         thread::scope(|scope| {
             for _ in 0..4 {
-                let seen = &seen;
+                let (sent, seen) = (&sent, &seen);
                 scope.spawn(move || {
                     let (ws, _) = joined(port);
                     loop {
                         // Both fail when the daemon closes; what came before is read to the end.
+                        sent.fetch_add(1, Ordering::Relaxed);
                         let _ = ws.send(PLUS);
                         match ws.recv_timeout(PATIENCE) {
                             Ok(Some(message)) => {
@@ -171,12 +172,10 @@ fn what_clients_saw_last_is_saved_when_a_signal_stops_it_under_load() {
             "{}",
             daemon.report()
         );
-        let (saved, seen) = (saved(&directory).unwrap(), seen.into_inner());
-        // The daemon may have made a few more changes than it still could tell.
-        assert!(
-            (seen..seen + 4000).contains(&saved),
-            "{saved} saved, {seen} seen"
-        );
+        let saved = saved(&directory).unwrap();
+        // What still was on its way may have been changed, and not been told any more.
+        let possible = seen.into_inner()..=sent.into_inner();
+        assert!(possible.contains(&saved), "{saved}, not in {possible:?}");
         assert_eq!(files(&directory), [NAME, "counter.json.previous"]);
     }
 }
@@ -294,7 +293,7 @@ fn a_directory_that_cannot_be_used_is_exit_code_78() {
     fs::write(&file, "").unwrap();
     for wrong in [
         file.display().to_string(),
-        format!("{}/a/b", path(&directory)),
+        format!("{}/none", path(&directory)),
     ] {
         let args = [
             "serve",
@@ -463,6 +462,18 @@ fn can_trace() -> bool {
     can
 }
 
+/// Appends the daemon's command to that of a program that runs another one.
+fn run_by(command: &mut Command, args: &[&str]) {
+    let daemon = plainws_command(args);
+    command.arg(daemon.get_program()).args(daemon.get_args());
+    for (name, value) in daemon.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}
+
 /// A daemon with some of its system calls failing, or killing it.
 fn traced(state: &Path, strace: &[&str], trace: &Path) -> (Daemon, u16) {
     let mut command = Command::new("strace");
@@ -471,8 +482,7 @@ fn traced(state: &Path, strace: &[&str], trace: &Path) -> (Daemon, u16) {
         .args(["-D", "-f", "-qq", "-o"])
         .arg(trace)
         .args(strace);
-    let daemon = plainws_command(&["serve", "--listen", "counter=127.0.0.1:0"]);
-    command.arg(daemon.get_program()).args(daemon.get_args());
+    run_by(&mut command, &["serve", "--listen", "counter=127.0.0.1:0"]);
     command.args(["--sync", "always", "--state-dir"]).arg(state);
     let daemon = Daemon::spawn(command);
     let port = url_port(&daemon.wait_line("counter at http"));
@@ -488,7 +498,7 @@ fn with_always_changes_that_come_together_are_one_write() {
     let trace = directory.path().join("trace");
     // A disk that takes its time, so that changes gather.
     let slow = ["-e", "trace=fsync", "-e", "inject=fsync:delay_exit=20000"];
-    let (daemon, port) = traced(&directory.path().join("state"), &slow, &trace);
+    let (daemon, port) = traced(directory.path(), &slow, &trace);
     let (ws, _) = joined(port);
     assert_eq!(add(&ws, 1000), 1000);
     stopped(daemon);
@@ -509,7 +519,7 @@ fn a_kill_at_each_step_of_saving_leaves_the_old_value_or_the_new_one() {
         return;
     }
     let directory = directory();
-    let state = directory.path().join("state");
+    let state = directory.path();
     let new = state.join("counter.json.new").display().to_string();
     // The system calls of one save in their order, and the file if others make such calls, too.
     let steps = [
@@ -522,8 +532,8 @@ fn a_kill_at_each_step_of_saving_leaves_the_old_value_or_the_new_one() {
         ("fsync", "", 2),
     ];
     let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse().ok();
-    let saved = || Store::open(&state, NAME, number).unwrap().1.unwrap_or(0);
-    let (store, _) = Store::open(&state, NAME, number).unwrap();
+    let saved = || Store::open(state, NAME, number).unwrap().1.unwrap_or(0);
+    let (store, _) = Store::open(state, NAME, number).unwrap();
     store.save("1").unwrap();
     store.save("2").unwrap();
     drop(store);
@@ -537,7 +547,7 @@ fn a_kill_at_each_step_of_saving_leaves_the_old_value_or_the_new_one() {
             if !file.is_empty() {
                 strace.extend(["-P", file]);
             }
-            let (daemon, port) = traced(&state, &strace, Path::new("/dev/null"));
+            let (daemon, port) = traced(state, &strace, Path::new("/dev/null"));
             let (ws, start) = joined(port);
             assert_eq!(start, before, "{inject}");
             let _ = ws.send(PLUS);
@@ -567,7 +577,6 @@ fn a_disk_that_loses_what_is_synced_gets_a_new_file() {
         return;
     }
     let directory = directory();
-    let state = directory.path().join("state");
     let trace = directory.path().join("trace");
     let failing = [
         "-e",
@@ -575,7 +584,7 @@ fn a_disk_that_loses_what_is_synced_gets_a_new_file() {
         "-e",
         "inject=fsync:error=EIO:when=1",
     ];
-    let (daemon, port) = traced(&state, &failing, &trace);
+    let (daemon, port) = traced(directory.path(), &failing, &trace);
     let (ws, _) = joined(port);
     assert_eq!(add(&ws, 1), 1, "it is served all the same");
     daemon.wait_line("is saved again");
@@ -621,8 +630,7 @@ fn on_a_small_disk(directory: &TempDir, more: &[&str]) -> Option<(Daemon, u16, P
     let listen = "counter=127.0.0.1:0";
     let state = path(directory);
     let args = [&["serve", "--listen", listen, "--state-dir", &state], more].concat();
-    let daemon = plainws_command(&args);
-    command.arg(daemon.get_program()).args(daemon.get_args());
+    run_by(&mut command, &args);
     let daemon = Daemon::spawn(command);
     let port = url_port(&daemon.wait_line("counter at http"));
     let seen = PathBuf::from(format!("/proc/{}/root{state}", daemon.pid()));
