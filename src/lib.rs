@@ -98,7 +98,8 @@
 //! # Log levels
 //!
 //! Through the `log` crate: ERROR what handlers fail with and a [`Store`] cannot save, WARN what the
-//! server lacks and a store finds damaged, INFO one line when a connection opens, one when it ends, and one for a handshake that comes to nothing,
+//! server lacks and a store finds damaged, INFO one line when a connection opens, one when it ends,
+//! and one for a handshake that comes to nothing,
 //! DEBUG each frame on one line, its payload escaped and cut. Nothing that a peer sends is logged
 //! raw, or above INFO. Two kinds of DEBUG lines have targets of their own, so that they can be had
 //! without the frames: `plainws::client`, the heads that a client sends and gets while it opens a
