@@ -39,6 +39,7 @@ pub(crate) fn broadcasts() -> u64 {
 type Update<S> = Box<dyn FnOnce(&mut S, &mut Clients) + Send>;
 type OnJoin<S> = Box<dyn FnMut(&mut S, &mut Clients, u64) + Send>;
 type OnLeave<S> = Box<dyn FnMut(&mut S, &mut Clients) + Send>;
+type BeforeDelivery<S> = Box<dyn FnMut(&S) + Send>;
 
 enum Request<S> {
     Join(Arc<Outbox>),
@@ -46,6 +47,7 @@ enum Request<S> {
     Update(Update<S>),
     OnJoin(OnJoin<S>),
     OnLeave(OnLeave<S>),
+    BeforeDelivery(BeforeDelivery<S>),
 }
 
 /// Broadcasts to registered connections, and owns a state that all of them share.
@@ -133,6 +135,36 @@ impl<S: Send + 'static> Hub<S> {
         F: FnMut(&mut S, &mut Clients) + Send + 'static,
     {
         self.ask(Request::OnLeave(Box::new(left)));
+        self
+    }
+
+    /// Calls `before` whenever a batch of updates is done, before any client gets anything of it:
+    /// what it saves is safe by the time that it is seen, with one write for all that came
+    /// together. It may block, unlike updates; until it returns nothing is sent, and the next
+    /// batch gathers.
+    ///
+    /// ```
+    /// use plainws::{Hub, Store};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let directory = directory.path();
+    /// let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<i64>().ok();
+    /// let (store, value) = Store::open(directory, "value.json", number)?;
+    /// let value = value.unwrap_or(0);
+    ///
+    /// let mut saved = value;
+    /// let hub = Hub::new(value).before_delivery(move |value| {
+    ///     if *value != saved && store.save(value.to_string()).is_ok() {
+    ///         saved = *value;
+    ///     }
+    /// });
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn before_delivery<F>(self, before: F) -> Self
+    where
+        F: FnMut(&S) + Send + 'static,
+    {
+        self.ask(Request::BeforeDelivery(Box::new(before)));
         self
     }
 
@@ -240,6 +272,8 @@ impl<S> fmt::Debug for Registration<S> {
 #[derive(Default)]
 pub struct Clients {
     members: HashMap<u64, Member>,
+    /// Who left during this batch and still gets a part of it.
+    gone: Vec<Gone>,
     /// What all members get with this batch.
     frames: Frames,
 }
@@ -252,6 +286,13 @@ struct Member {
     first: usize,
     /// What it alone gets with this batch, each before the frame of this number.
     own: Vec<(usize, Message)>,
+}
+
+/// A member that is none any more.
+struct Gone {
+    member: Member,
+    /// The first frame of the batch that is not meant for it.
+    end: usize,
 }
 
 impl Clients {
@@ -314,10 +355,12 @@ impl Clients {
         if member.times > 0 {
             return false;
         }
-        if let Some(mut member) = self.members.remove(&id) {
-            // What was said before it left is for it, too.
-            member.deliver(&self.frames);
-        }
+        let end = self.frames.len();
+        // What was said before it left is for it, too; but like the others it gets that when the
+        // batch is done.
+        let gone = self.members.remove(&id).map(|member| Gone { member, end });
+        let waits = |gone: &Gone| gone.member.first < end || !gone.member.own.is_empty();
+        self.gone.extend(gone.filter(waits));
         true
     }
 
@@ -325,6 +368,10 @@ impl Clients {
     fn deliver(&mut self) {
         if self.frames.len() > 0 {
             BROADCASTS.fetch_add(self.frames.len() as u64, Ordering::Relaxed);
+        }
+        // First: who has left and come again gets this first.
+        for Gone { mut member, end } in self.gone.drain(..) {
+            member.deliver_until(&self.frames, end);
         }
         for member in self.members.values_mut() {
             member.deliver(&self.frames);
@@ -342,9 +389,13 @@ impl Member {
             }
             return;
         }
+        self.deliver_until(frames, frames.len());
+    }
+
+    fn deliver_until(&mut self, frames: &Frames, end: usize) {
         let mut mixed = Frames::default();
         let mut own = std::mem::take(&mut self.own).into_iter().peekable();
-        for (number, frame) in (self.first..).zip(frames.iter_from(self.first)) {
+        for (number, frame) in (self.first..end).zip(frames.iter_from(self.first)) {
             while let Some((_, message)) = own.next_if(|(at, _)| *at <= number) {
                 mixed.push(&message, None);
             }
@@ -371,6 +422,7 @@ struct Broadcaster<S> {
     clients: Clients,
     joined: Option<OnJoin<S>>,
     left: Option<OnLeave<S>>,
+    before: Option<BeforeDelivery<S>>,
 }
 
 impl<S> Broadcaster<S> {
@@ -380,6 +432,7 @@ impl<S> Broadcaster<S> {
             clients: Clients::default(),
             joined: None,
             left: None,
+            before: None,
         }
     }
 
@@ -393,6 +446,9 @@ impl<S> Broadcaster<S> {
                 if self.clients.frames.bytes_from(0).len() > BATCH_BYTES {
                     break;
                 }
+            }
+            if let Some(before) = &mut self.before {
+                guarded(|| before(&self.state));
             }
             self.clients.deliver();
         }
@@ -412,6 +468,7 @@ impl<S> Broadcaster<S> {
             clients,
             joined,
             left,
+            before,
         } = self;
         match request {
             Request::Join(outbox) => {
@@ -432,6 +489,7 @@ impl<S> Broadcaster<S> {
             Request::Update(update) => guarded(|| update(state, clients)),
             Request::OnJoin(hook) => *joined = Some(hook),
             Request::OnLeave(hook) => *left = Some(hook),
+            Request::BeforeDelivery(hook) => *before = Some(hook),
         }
     }
 }

@@ -69,6 +69,7 @@
 //! | `ws-accept-0` | one a listener | the server shuts down |
 //! | `ws-conn-17` | one a client, named by the connection's id | the handler has returned and the connection is closed |
 //! | `ws-hub` | one a [`Hub`] | its last handle is dropped |
+//! | `ws-store` | one a [`Store`] | it is dropped |
 //! | `ws-caretaker` | one a process | the last server or connection is dropped |
 //!
 //! # What holds
@@ -96,9 +97,10 @@
 //!
 //! # Log levels
 //!
-//! Through the `log` crate: ERROR what handlers fail with, WARN what the server lacks, INFO one
-//! line when a connection opens, one when it ends, and one for a handshake that comes to nothing (each
-//! with its figures as key-value pairs, too: `peer`, `path`, `code`, `reason`, `duration_ms`, ...),
+//! Through the `log` crate: ERROR what handlers fail with and a [`Store`] cannot save, WARN what the
+//! server lacks and a store finds damaged, INFO one line when a connection opens, one when it ends,
+//! and one for a handshake that comes to nothing (each with its figures as key-value pairs, too:
+//! `peer`, `path`, `code`, `reason`, `duration_ms`, ...),
 //! DEBUG each frame on one line, its payload escaped and cut. Nothing that a peer sends is logged
 //! raw, or above INFO. Two kinds of DEBUG lines have targets of their own, so that they can be had
 //! without the frames: `plainws::client`, the heads that a client sends and gets while it opens a
@@ -119,6 +121,9 @@ mod inbox;
 mod outbox;
 
 mod hub;
+
+// State that outlives the process.
+mod store;
 
 mod caretaker;
 
@@ -160,6 +165,7 @@ pub use request::Request;
 pub use response::Response;
 pub use server::{Builder, Endpoint, Handle, Server, serve};
 pub use socket::Socket;
+pub use store::Store;
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls};
 

@@ -1,5 +1,6 @@
 //! `Hub`: one order for all, slow clients, who is registered when.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -324,4 +325,123 @@ fn a_client_that_vanishes_while_registered_costs_nothing() {
         .into_iter()
         .take_while(|m| m.as_ref().unwrap().as_text() != Some("end"));
     assert!(got.count() <= 20);
+}
+
+/// Queues something that the hub's thread waits at: what is queued until the sender is used comes
+/// together afterwards.
+fn held<S: Send + 'static>(hub: &Hub<S>) -> mpsc::Sender<()> {
+    let (release, released) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    hub.update(move |_, _| {
+        tell.send(()).unwrap();
+        let _ = released.recv_timeout(PATIENCE);
+    });
+    told.recv_timeout(PATIENCE).unwrap();
+    release
+}
+
+/// A hub that notes its state, slowly, before anything is delivered.
+fn noting() -> (Hub<u64>, Arc<AtomicU64>) {
+    let noted = Arc::new(AtomicU64::new(0));
+    let note = Arc::clone(&noted);
+    let hub = Hub::new(0).before_delivery(move |state: &u64| {
+        if *state != note.load(Ordering::SeqCst) {
+            // As a disk does. Delivered before, a client would be sure to notice.
+            thread::sleep(Duration::from_millis(5));
+            note.store(*state, Ordering::SeqCst);
+        }
+    });
+    (hub, noted)
+}
+
+fn count_up(state: &mut u64, clients: &mut plainws::Clients) {
+    *state += 1;
+    clients.publish("count", state.to_string());
+}
+
+fn number(message: Message) -> u64 {
+    message.as_text().unwrap().parse().unwrap()
+}
+
+#[test]
+fn nobody_gets_anything_of_a_batch_before_it_is_saved() {
+    let (hub, noted) = noting();
+    let server = registering(&hub);
+    let clients: Vec<_> = (0..3).map(|_| client(&server)).collect();
+    wait_registered(&hub, 3);
+    thread::scope(|scope| {
+        for ws in &clients {
+            scope.spawn(|| {
+                let mut last = 0;
+                while last < 400 {
+                    let value = number(ws.recv_timeout(PATIENCE).unwrap().expect("a value"));
+                    let saved = noted.load(Ordering::SeqCst);
+                    assert!(saved >= value, "{value} is seen, {saved} is saved");
+                    last = value;
+                }
+            });
+        }
+        for _ in 0..400 {
+            hub.update(count_up);
+        }
+    });
+}
+
+#[test]
+fn who_leaves_within_a_batch_gets_its_part_when_it_is_saved() {
+    let (hub, noted) = noting();
+    let (leave, left) = mpsc::channel::<()>();
+    let left = Mutex::new(left);
+    let own = hub.clone();
+    let server = Server::builder(move |ws: &Connection| {
+        let registration = own.register(ws);
+        let _ = left.lock().unwrap().recv_timeout(PATIENCE);
+        drop(registration);
+        // Once more, within the same batch.
+        let _again = own.register(ws);
+        ws.send("gone").unwrap();
+        ws.recv().map(drop)
+    })
+    .listen("127.0.0.1:0")
+    .start()
+    .unwrap();
+    let ws = client(&server);
+    wait_registered(&hub, 1);
+    let release = held(&hub);
+    hub.update(count_up);
+    leave.send(()).unwrap();
+    // From its handler itself, so that both requests are queued by now.
+    let mut seen = vec![ws.recv_timeout(PATIENCE).unwrap().unwrap().to_string()];
+    assert_eq!(noted.load(Ordering::SeqCst), 0);
+    let (tell, told) = mpsc::channel();
+    hub.update(move |state, clients| {
+        count_up(state, clients);
+        tell.send(clients.len()).unwrap();
+    });
+    release.send(()).unwrap();
+    for _ in 0..2 {
+        let value = ws.recv_timeout(PATIENCE).unwrap().expect("a value");
+        assert_eq!(noted.load(Ordering::SeqCst), 2, "{value} is seen");
+        seen.push(value.to_string());
+    }
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), 1);
+    assert_eq!(seen, ["gone", "1", "2"]);
+}
+
+#[test]
+fn updates_that_come_together_are_saved_once() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&calls);
+    let hub = Hub::new(0_u64).before_delivery(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let release = held(&hub);
+    let before = calls.load(Ordering::SeqCst);
+    for _ in 0..200 {
+        hub.update(count_up);
+    }
+    release.send(()).unwrap();
+    // Waits until the hub has ended.
+    drop(hub);
+    assert_eq!(calls.load(Ordering::SeqCst) - before, 1);
 }

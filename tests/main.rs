@@ -41,6 +41,8 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// `Store`: real files, damaged, in the way, not to be written.
+mod store;
 /// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
 mod terminal;
 /// TLS: certificates as files, policy and faults at the server, the daemon, real peers.

@@ -13,15 +13,26 @@ const MAX: i64 = (1 << 53) - 1;
 /// A client that sends nothing but nonsense fills the log up to this many lines.
 const MAX_COMPLAINTS: u32 = 20;
 
-/// The handler; all connections that it serves share one value.
-pub(crate) fn counter() -> impl Fn(&Connection) -> Result<()> + Send + Sync + 'static {
-    let hub = Hub::new(0_i64)
+/// The value that all connections share, from `start` on.
+pub(crate) fn hub(start: i64) -> Hub<i64> {
+    Hub::new(start)
         .on_join(|value, clients, newcomer| {
             publish_users(clients);
             clients.send_to(newcomer, state(*value));
         })
-        .on_leave(|_, clients| publish_users(clients));
+        .on_leave(|_, clients| publish_users(clients))
+}
+
+/// The handler.
+pub(crate) fn counter(hub: Hub<i64>) -> impl Fn(&Connection) -> Result<()> + Send + Sync + 'static {
     move |ws| serve(ws, &hub)
+}
+
+/// A value as it is saved, read again; `None` for what `to_string` would not have made of a value.
+pub(crate) fn read(saved: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(saved).ok()?;
+    let value: i64 = text.parse().ok()?;
+    (value.to_string() == text && value.unsigned_abs() <= MAX.unsigned_abs()).then_some(value)
 }
 
 fn serve(ws: &Connection, hub: &Hub<i64>) -> Result<()> {
@@ -321,6 +332,33 @@ mod tests {
         );
         // Skipped without recursion, or refused: either way it ends.
         let _ = parse_text(&deep);
+    }
+
+    #[test]
+    fn only_a_saved_value_is_read() {
+        for value in [0, 5, -5, MAX, -MAX] {
+            assert_eq!(read(value.to_string().as_bytes()), Some(value));
+        }
+        let wrong = [
+            "",
+            "+5",
+            "05",
+            "-0",
+            " 5",
+            "5\n",
+            "5.0",
+            "1e3",
+            "null",
+            "\"5\"",
+            "9007199254740992",
+            "-9007199254740992",
+            "-9223372036854775808",
+            "9223372036854775808",
+        ];
+        for text in wrong {
+            assert_eq!(read(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(read(b"\xff"), None);
     }
 
     #[test]

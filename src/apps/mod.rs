@@ -2,12 +2,14 @@
 //! program with this crate could.
 
 mod clock;
-mod counter;
+pub(crate) mod counter;
+mod health;
 mod hello;
 mod pages;
 
-use plainws::{Answer, Request, Response};
+use plainws::{Answer, Hub, Request, Response};
 
+pub(crate) use health::Health;
 pub(crate) use pages::Pages;
 
 /// One of the applications.
@@ -40,15 +42,17 @@ pub(crate) struct Apps {
     clock: Answer,
     counter: Answer,
     pages: Pages,
+    health: Health,
 }
 
 impl Apps {
-    pub(crate) fn new(pages: Pages) -> Apps {
+    pub(crate) fn new(pages: Pages, counter: Hub<i64>, health: Health) -> Apps {
         Apps {
             hello: Answer::upgrade(hello::hello),
             clock: Answer::upgrade(clock::clock),
-            counter: Answer::upgrade(counter::counter()),
+            counter: Answer::upgrade(counter::counter(counter)),
             pages,
+            health,
         }
     }
 
@@ -57,9 +61,7 @@ impl Apps {
         let path = request.path();
         let named = path.strip_prefix('/').and_then(App::named);
         match (named, own) {
-            _ if path == "/healthz" => {
-                Response::new(200, "text/plain; charset=utf-8", b"ok".as_slice()).into()
-            }
+            _ if path == "/healthz" => self.health.answer(request).into(),
             (Some(app), _) => self.app(app, request, true),
             // A proxy may hand on any path; one that looks like a folder is a page, too.
             (None, Some(app)) => self.app(app, request, path.ends_with('/')),

@@ -10,6 +10,7 @@ use plainws::Network;
 use super::connect::Connect;
 use super::logger::LogFormat;
 use super::metrics;
+use super::state::Sync;
 use super::units::{self, OrOff};
 use crate::apps::App;
 
@@ -145,6 +146,22 @@ pub(crate) struct Serve {
     /// Time within which a client must show a sign of life after a ping, or off
     #[arg(long, value_name = "TIME", env = "PLAINWS_PING_TIMEOUT", default_value = "20s", value_parser = units::duration_or_off)]
     pub(crate) ping_timeout: OrOff,
+
+    /// Keep the counter's value in this directory across restarts. Default: the first of
+    /// $STATE_DIRECTORY, which systemd sets for StateDirectory=, or nothing is saved
+    #[arg(long, value_name = "DIR", env = "PLAINWS_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// When a change of the value is on disk: second, within a second and at the end; always,
+    /// before any client sees it, with one write for all changes that come together
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "PLAINWS_SYNC",
+        default_value = "second",
+        hide_possible_values = true
+    )]
+    pub(crate) sync: Sync,
 
     /// -v logs connections, -vv also frames
     #[arg(short, long, action = ArgAction::Count)]

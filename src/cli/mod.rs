@@ -12,6 +12,7 @@ mod keys;
 mod logger;
 mod metrics;
 mod serve;
+mod state;
 mod tools;
 mod units;
 
@@ -22,7 +23,8 @@ use clap::Parser;
 
 use args::{Args, Command};
 
-/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own); `connect` has 3, too.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own); `connect` has 3, too, and `serve` 65
+/// and 78 for its state.
 pub(crate) fn run() -> ExitCode {
     match Args::parse().command {
         Command::Serve(args) => serve::run(*args),

@@ -15,6 +15,7 @@ use super::args::{self, Listen, Security, Serve};
 use super::keys::Keys;
 use super::logger;
 use super::metrics::{self, Figures, Place};
+use super::state::State;
 use crate::apps::{App, Apps, Pages};
 
 /// Signals closer together than this are one.
@@ -46,7 +47,12 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             args.html_dir.clone().unwrap_or_default().display()
         )
     })?;
-    let apps = Apps::new(pages);
+    let state = match State::open(&args) {
+        Ok(state) => state,
+        Err(code) => return Ok(code),
+    };
+    let health = state.health();
+    let apps = Apps::new(pages, state.hub(), health.clone());
     let keys = Keys::read(&args)?;
     let mut listeners = Vec::new();
     for listen in &args.listen {
@@ -56,7 +62,9 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         }
     }
     let owners: Vec<Option<App>> = listeners.iter().map(|(listen, ..)| listen.app).collect();
-    let figures = Arc::new(Figures::new());
+    let mut figures = Figures::new();
+    state.tell(&mut figures);
+    let figures = Arc::new(figures);
     let (shown, at) = (Arc::clone(&figures), args.metrics.clone());
     let mut server = Server::builder(|_| Ok(()))
         .route(
@@ -135,6 +143,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             return Ok(ExitCode::from(128 + signal as u8));
         }
         stopping = Some(Instant::now());
+        health.stop();
         let connections = match server.connections() {
             1 => "1 connection".to_owned(),
             n => format!("{n} connections"),
@@ -149,7 +158,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             }
         });
     }
-    match waiting.join() {
+    let ended = waiting.join();
+    // After the last client, and whatever has ended the server.
+    state.finish()?;
+    match ended {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
         Err(_) => Err("waiting for the server panicked".into()),
     }

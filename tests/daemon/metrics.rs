@@ -143,6 +143,23 @@ fn figures_at_a_path_are_at_all_listeners() {
 }
 
 #[test]
+fn saving_is_counted_where_something_is_saved() {
+    let directory = directory();
+    let folder = directory.path().display().to_string();
+    let more = ["--state-dir", &folder, "--sync", "always"];
+    let (_daemon, port, metrics) = measured("counter", &more);
+    let mut raw = Raw::upgrade(port, "/");
+    raw.send(&raw::text(r#"{"action":"plus"}"#));
+    while !raw.message().text().contains("\"value\":1}") {}
+    // Saved before anybody could see it.
+    assert_eq!(figures(metrics, "/metrics")["plainws_state_saves_total"], 1);
+    assert_eq!(
+        figures(metrics, "/metrics")["plainws_state_save_failures_total"],
+        0
+    );
+}
+
+#[test]
 fn figures_may_be_had_at_a_unix_socket() {
     let directory = directory();
     let address = unix(&directory);

@@ -118,3 +118,4 @@ mod log_formats;
 mod logs;
 mod metrics;
 mod signals;
+mod state;

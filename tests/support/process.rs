@@ -204,6 +204,8 @@ pub fn plainws(args: &[&str]) -> Daemon {
 pub fn plainws_command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plainws"));
     command.args(args).env_remove("JOURNAL_STREAM");
+    // Nor with a state directory, which a unit that runs the tests may have.
+    command.env_remove("STATE_DIRECTORY");
     let names = env::vars_os().map(|(name, _)| name);
     for name in names.filter(|name| name.to_string_lossy().starts_with("PLAINWS_")) {
         command.env_remove(name);

@@ -1,0 +1,289 @@
+//! The files of a value in its directory: how they are locked, read and replaced. Blocking, and
+//! for one thread at a time; the directory is opened once, so that all of it happens in one place.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `counter.json` | the newest value; once it is there, it is there at every moment |
+//! | `counter.json.previous` | the value before |
+//! | `counter.json.new` | a value being written; whatever is found there is removed |
+//! | `counter.json.lock` | locked while a process uses the others; has that process's id in it |
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use log::warn;
+use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::MAX_VALUE;
+use super::sealed;
+use crate::error::{Error, Result};
+
+/// Nobody else needs to know the state of a program.
+const SECRET: Mode = Mode::from_raw_mode(0o600);
+
+pub(super) struct Files {
+    path: PathBuf,
+    directory: File,
+    /// The lock ends with the process, however that dies.
+    lock: File,
+    names: Names,
+    /// What is in the newest file, if that is a good one: only such a one becomes the previous.
+    content: Option<Vec<u8>>,
+}
+
+struct Names {
+    newest: String,
+    previous: String,
+    new: String,
+}
+
+/// What is found under a name.
+enum Found<T> {
+    Nothing,
+    Value(T, Vec<u8>),
+    Damaged(String),
+}
+
+impl Files {
+    /// Opens the directory, locks the state against a second user, and reads the value: of the
+    /// newest file, or, if that is damaged, of the one before. Changes nothing if it fails.
+    pub(super) fn open<T>(
+        path: &Path,
+        name: &str,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<(Files, Option<T>)> {
+        let unusable = |error: io::Error| {
+            let path = path.display();
+            // It is not made here: a wrong name, or a disk that is not mounted, would be a start
+            // anew without a word.
+            let what = match error.kind() {
+                ErrorKind::NotFound => format!("make the state directory {path}, or name another"),
+                _ => format!("cannot use the state directory {path}"),
+            };
+            Error::io(what, error)
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, Mode::empty());
+        let directory = File::from(directory.map_err(|error| unusable(error.into()))?);
+        // Better now, and to who starts it, than at the first change.
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&directory, ".", access, AtFlags::empty())
+            .map_err(|error| unusable(error.into()))?;
+        let mut files = Files {
+            path: path.to_owned(),
+            lock: lock(path, &directory, &format!("{name}.lock"))?,
+            directory,
+            names: Names {
+                newest: name.to_owned(),
+                previous: format!("{name}.previous"),
+                new: format!("{name}.new"),
+            },
+            content: None,
+        };
+        let value = files.read(parse)?;
+        // Left by a process that was killed while it wrote.
+        let _ = files.remove(&files.names.new);
+        Ok((files, value))
+    }
+
+    fn read<T>(&mut self, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
+        let (newest, previous) = (self.newest(), self.shown(&self.names.previous));
+        let why = match self.find(&self.names.newest, &parse)? {
+            Found::Value(value, content) => {
+                self.content = Some(content);
+                return Ok(Some(value));
+            }
+            Found::Nothing => {
+                // Saving never takes the newest file away, so a person did.
+                if let Ok(Found::Value(..)) = self.find(&self.names.previous, &parse) {
+                    warn!(
+                        "{newest} is not there, starting anew; the value before is still in \
+                         {previous}: to have it back, stop and rename that file"
+                    );
+                }
+                return Ok(None);
+            }
+            Found::Damaged(why) => why,
+        };
+        let also = match self.find(&self.names.previous, &parse)? {
+            Found::Value(value, _) => {
+                warn!("{newest} is damaged, {why}; going on with the value before, of {previous}");
+                return Ok(Some(value));
+            }
+            Found::Nothing => format!("there is no {previous}"),
+            Found::Damaged(why) => format!("so is {previous}, {why}"),
+        };
+        Err(Error::Damaged(format!(
+            "{newest} is damaged, {why}, and {also}; both are left as they are: restore one of \
+             them, or move them away to start anew"
+        )))
+    }
+
+    /// Looks under a name. An error is one that says nothing about the value: a file that may not
+    /// be read might be the good one.
+    fn find<T>(&self, name: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Found<T>> {
+        let damaged = |why: &str| Ok(Found::Damaged(why.to_owned()));
+        // NONBLOCK: opening a FIFO would wait for somebody to write to it.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(Found::Nothing),
+            Err(Errno::LOOP) => return damaged("it is a symbolic link"),
+            // A socket, or a device that is not there.
+            Err(Errno::NXIO | Errno::NODEV) => return damaged("it is not a regular file"),
+            Err(error) => return Err(self.failed("read", name, error.into())),
+        };
+        let mut content = Vec::new();
+        let most = MAX_VALUE + sealed::FRAME;
+        let read = file.metadata().and_then(|metadata| {
+            if !metadata.is_file() {
+                return Ok(None);
+            }
+            // One byte more tells that there is more.
+            Ok(Some(file.take(most as u64 + 1).read_to_end(&mut content)?))
+        });
+        match read {
+            Ok(None) => damaged("it is not a regular file"),
+            Ok(Some(len)) if len > most => {
+                damaged(&format!("it is larger than any state, {most} bytes"))
+            }
+            Ok(Some(_)) => match sealed::open(&content) {
+                Err(flaw) => damaged(&flaw.to_string()),
+                Ok(value) => match parse(value) {
+                    Some(value) => Ok(Found::Value(value, content)),
+                    None => damaged("its value cannot be meant"),
+                },
+            },
+            // The medium has lost it.
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                damaged(&error.to_string())
+            }
+            Err(error) => Err(self.failed("read", name, error)),
+        }
+    }
+
+    /// Replaces the newest file; the one that was the newest is the previous one then. At every
+    /// moment there is a whole file under the newest's name, the old one or the new one, and when
+    /// this returns it is on disk. After an error either may be there, and no other file.
+    pub(super) fn replace(&mut self, value: &[u8]) -> Result<()> {
+        self.try_replace(value).map_err(|error| {
+            let _ = self.remove(&self.names.new);
+            Error::io(format!("cannot save {}", self.newest()), error)
+        })
+    }
+
+    fn try_replace(&mut self, value: &[u8]) -> io::Result<()> {
+        let (directory, names) = (&self.directory, &self.names);
+        let content = sealed::seal(value);
+        // A new file each time: after a failed fsync nobody knows what is in the old one.
+        self.write(&names.new, &content)?;
+        if let Some(old) = &self.content {
+            self.keep(old)?;
+        }
+        rustix::fs::renameat(
+            directory,
+            names.new.as_str(),
+            directory,
+            names.newest.as_str(),
+        )?;
+        self.content = Some(content);
+        match directory.sync_all() {
+            // Some file systems cannot do that for a directory.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        }
+    }
+
+    /// Gives the newest file the previous one's name, too.
+    fn keep(&self, old: &[u8]) -> io::Result<()> {
+        let (directory, names) = (&self.directory, &self.names);
+        // A link does not replace; until it is there, the newest file is the only one, and good.
+        self.remove(&names.previous)?;
+        let (from, to) = (names.newest.as_str(), names.previous.as_str());
+        match rustix::fs::linkat(directory, from, directory, to, AtFlags::empty()) {
+            // Somebody has taken it away: what is not there needs no second name.
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            // FAT, for example, has no links.
+            Err(_) => self.write(to, old),
+        }
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.remove(name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, name, flags, SECRET)?;
+        let mut file = File::from(file);
+        file.write_all(content)?;
+        file.sync_all()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is in the newest file, if that is a good one.
+    pub(super) fn value(&self) -> Option<Vec<u8>> {
+        let content = self.content.as_deref()?;
+        sealed::open(content).ok().map(<[u8]>::to_vec)
+    }
+
+    /// The newest file, for messages.
+    pub(super) fn newest(&self) -> String {
+        self.shown(&self.names.newest)
+    }
+
+    fn shown(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+
+    fn failed(&self, what: &str, name: &str, error: io::Error) -> Error {
+        Error::io(format!("cannot {what} {}", self.shown(name)), error)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // Closing is not enough: a program that another thread is just starting has a copy of the
+        // descriptor until it runs.
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+fn lock(path: &Path, directory: &File, name: &str) -> Result<File> {
+    let shown = path.join(name);
+    let failed = |error: io::Error| Error::io(format!("cannot lock {}", shown.display()), error);
+    // Open for reading only: a file open for writing would keep its file system from being made
+    // read-only. NONBLOCK and NOFOLLOW as for the others.
+    let kind = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::CREATE | kind;
+    let file = rustix::fs::openat(directory, name, flags, SECRET);
+    let file = File::from(file.map_err(|error| failed(error.into()))?);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut owner = String::new();
+            let _ = (&file).take(20).read_to_string(&mut owner);
+            let owner: u32 = owner.trim_end().parse().unwrap_or_default();
+            let owner = match owner {
+                0 => "another process".to_owned(),
+                id => format!("process {id}"),
+            };
+            return Err(Error::Locked(format!(
+                "the state in {} is in use by {owner}: end that, or take another directory",
+                path.display()
+            )));
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    // For the message above only, so that a full disk is no reason not to start.
+    let _ = fs::write(&shown, format!("{}\n", std::process::id()));
+    Ok(file)
+}

@@ -1,0 +1,84 @@
+//! `Store` with real files: what it finds, what it leaves, what it does when it cannot save.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plainws::{Error, Result, Store};
+use tempfile::TempDir;
+
+use crate::support::tools::{PATIENCE, wait_until};
+
+const NAME: &str = "value.json";
+
+/// A private directory, removed when dropped.
+fn directory() -> TempDir {
+    TempDir::with_prefix("plainws-store-").expect("a private directory can be made")
+}
+
+fn number(bytes: &[u8]) -> Option<i64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+fn open(directory: &TempDir) -> Result<(Store, Option<i64>)> {
+    Store::open(directory.path(), NAME, number)
+}
+
+/// Opens it, which must not fail nor wait for anything.
+#[track_caller]
+fn opened(directory: &TempDir) -> (Store, Option<i64>) {
+    let (tell, told) = mpsc::channel();
+    let path = directory.path().to_owned();
+    thread::spawn(move || tell.send(Store::open(path, NAME, number)));
+    let opened = told.recv_timeout(PATIENCE).expect("opening does not hang");
+    opened.expect("the state can be opened")
+}
+
+fn newest(directory: &TempDir) -> PathBuf {
+    directory.path().join(NAME)
+}
+
+fn previous(directory: &TempDir) -> PathBuf {
+    directory.path().join(format!("{NAME}.previous"))
+}
+
+/// A directory whose newest value is 42 and whose previous one 41.
+fn two_values() -> TempDir {
+    let directory = directory();
+    let (store, _) = opened(&directory);
+    store.save("41").unwrap();
+    store.save("42").unwrap();
+    drop(store);
+    directory
+}
+
+/// The files of a directory with their content, but the lock.
+fn files(directory: &TempDir) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory.path()).unwrap();
+    let files = entries.map(|entry| {
+        let entry = entry.unwrap();
+        let content = fs::read(entry.path()).unwrap_or_default();
+        (entry.file_name().into_string().unwrap(), content)
+    });
+    files.filter(|(name, _)| !name.ends_with(".lock")).collect()
+}
+
+fn names(directory: &TempDir) -> Vec<String> {
+    files(directory).into_keys().collect()
+}
+
+#[track_caller]
+fn damaged(directory: &TempDir) -> String {
+    match open(directory) {
+        Err(Error::Damaged(why)) => why,
+        other => panic!("awaited that all is damaged, got {other:?}"),
+    }
+}
+
+mod finding;
+mod saving;
