@@ -136,6 +136,7 @@ mod keepalive;
 mod message;
 mod origin;
 mod progress;
+mod pulse;
 mod request;
 mod response;
 mod socket;

@@ -1,9 +1,9 @@
 //! Log lines on stderr.
 
-use std::io::{self, LineWriter};
+use std::io::{self, LineWriter, Write};
 use std::os::unix::fs::MetadataExt;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
 /// The daemon's own lines, where it listens for example, are told unless they are switched off;
@@ -41,7 +41,13 @@ pub(crate) fn start(verbose: u8, level: Option<LevelFilter>) {
     let most = levels.own.max(levels.library);
     // A line is written at once, also when several threads log.
     let lines = WriteLogger::new(most, format(), LineWriter::new(io::stderr()));
-    if log::set_boxed_logger(Box::new(Logger { levels, lines })).is_ok() {
+    let journal = is_journal();
+    let logger = Logger {
+        levels,
+        lines,
+        journal,
+    };
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(most);
     }
     std::panic::set_hook(Box::new(|panic| {
@@ -64,13 +70,10 @@ fn format() -> Config {
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off);
     config.set_location_level(LevelFilter::Off);
-    if is_journal() {
-        config.set_time_level(LevelFilter::Off);
-    }
     config.build()
 }
 
-/// Whether stderr goes to systemd's journal, which has its own timestamps: the variable names
+/// Whether stderr goes to systemd's journal, which has its own timestamps and priorities: the variable names
 /// the device and inode of its stream (systemd.exec(5)).
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
@@ -85,6 +88,25 @@ fn is_journal() -> bool {
 struct Logger {
     levels: Levels,
     lines: Box<WriteLogger<LineWriter<io::Stderr>>>,
+    journal: bool,
+}
+
+/// With the priority in front that the journal files the line under (sd-daemon(3)); as one write, for
+/// several threads log.
+fn write_to_journal(record: &Record<'_>) {
+    let level = record.level();
+    let line = format!("<{}>[{level}] {}\n", priority(level), record.args());
+    // A line that cannot be written cannot be told of either.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
 }
 
 impl Log for Logger {
@@ -107,7 +129,10 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            self.lines.log(record);
+            match self.journal {
+                true => write_to_journal(record),
+                false => self.lines.log(record),
+            }
         }
     }
 

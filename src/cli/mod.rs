@@ -9,8 +9,11 @@ mod keys;
 #[cfg(not(feature = "tls"))]
 #[path = "no_keys.rs"]
 mod keys;
+mod limits;
 mod logger;
+mod notify;
 mod serve;
+mod sockets;
 mod tools;
 mod units;
 

@@ -6,13 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{error, info};
-use plainws::{Address, Listener, Server};
+use plainws::{Address, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{Listen, Security, Serve};
+use super::args::{Security, Serve};
 use super::keys::Keys;
-use super::logger;
+use super::notify::Notify;
+use super::{limits, logger, sockets};
 use crate::apps::{App, Apps, Pages};
 
 /// Signals closer together than this are one.
@@ -41,12 +42,11 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     let apps = Apps::new(pages);
     let keys = Keys::read(&args)?;
     let mut listeners = Vec::new();
-    for listen in &args.listen {
-        let secure = is_secure(listen, keys.is_some())?;
-        for listener in Listener::bind(&listen.address)? {
-            listeners.push((listen.app, secure, listener));
-        }
+    for place in sockets::places(&args.listen)? {
+        let secure = is_secure(place.security, &place.name, keys.is_some())?;
+        listeners.push((place.app, secure, place.listener));
     }
+    limits::prepare(args.max_connections, listeners.len())?;
     let owners: Vec<Option<App>> = listeners.iter().map(|(app, ..)| *app).collect();
     let mut server = Server::builder(|_| Ok(()))
         .route(move |request| Some(apps.route(request, owners[request.listener()])))
@@ -77,6 +77,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     for place in places {
         info!("{place}");
     }
+    let notify = Notify::ready(&server)?;
 
     let ended = signals.handle();
     let waiting = {
@@ -90,10 +91,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     let mut stopping: Option<Instant> = None;
     for signal in signals.forever() {
         if signal == SIGHUP {
-            match &keys {
+            notify.reloading(|| match &keys {
                 Some(keys) => keys.read_again(),
                 None => info!("SIGHUP: there is no certificate to read again"),
-            }
+            });
             continue;
         }
         let name = if signal == SIGTERM {
@@ -111,6 +112,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         }
         stopping = Some(Instant::now());
         info!("{name}: closing {} connections", server.connections());
+        notify.stopping(args.close_timeout);
         let (handle, limit) = (server.handle(), args.close_timeout);
         thread::spawn(move || {
             if !handle.shutdown(limit) {
@@ -125,16 +127,15 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     }
 }
 
-fn is_secure(listen: &Listen, can: bool) -> plainws::Result<bool> {
-    match listen.security {
+fn is_secure(security: Security, name: &str, can: bool) -> plainws::Result<bool> {
+    match security {
         Security::Tls if !can => {
-            let address = &listen.address;
             let way_out = if cfg!(feature = "tls") {
                 "name a certificate with --tls-cert; plainws cert makes one"
             } else {
                 "this build has no TLS, it was made without the feature tls"
             };
-            Err(format!("cannot serve TLS at {address}: {way_out}").into())
+            Err(format!("cannot serve TLS at {name}: {way_out}").into())
         }
         Security::Plain => Ok(false),
         Security::Tls | Security::Default => Ok(can),

@@ -237,14 +237,14 @@ fn lines_in_file(journal: impl Fn(u64, u64) -> String) -> Vec<String> {
 }
 
 #[test]
-fn a_line_has_no_timestamp_in_the_journal() {
+fn a_line_has_a_priority_and_no_timestamp_in_the_journal() {
     let lines = lines_in_file(|device, inode| format!("{device}:{inode}"));
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(
-        lines[0].starts_with("[INFO] index at http://127.0.0.1:"),
+        lines[0].starts_with("<6>[INFO] index at http://127.0.0.1:"),
         "{lines:#?}"
     );
-    assert!(lines[1].starts_with("[INFO] SIGTERM"), "{lines:#?}");
+    assert!(lines[1].starts_with("<6>[INFO] SIGTERM"), "{lines:#?}");
 }
 
 #[test]

@@ -115,4 +115,6 @@ mod arguments;
 mod certificates;
 mod listeners;
 mod logs;
+mod manager;
+mod scarcity;
 mod signals;
