@@ -11,7 +11,9 @@ use chrono::NaiveDateTime;
 use plainws::{Answer, Client, CloseCode, Closed, Connection, Error, Message, Server};
 
 use crate::support::browser::Browser;
-use crate::support::process::{Daemon, plainws_command, url_port};
+#[cfg(feature = "tls")]
+use crate::support::process::plainws_command;
+use crate::support::process::{Daemon, url_port};
 use crate::support::raw::{exchange, get};
 use crate::support::tools::{PATIENCE, poll, wait_until};
 

@@ -31,6 +31,9 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
+/// The units, and the Debian package as a service in a booted container.
+#[cfg(feature = "tls")]
+mod systemd;
 /// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
 mod terminal;
 /// What a build without TLS says.
