@@ -9,6 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
@@ -27,6 +28,7 @@ use crate::handshake::{self, Handler, Outcome, Place, Rules};
 use crate::listener::{Address, Listener};
 use crate::message::{CloseCode, CloseFrame};
 use crate::metrics::{Counters, Reason};
+use crate::pulse::Pulse;
 use crate::request::Request;
 use crate::response::Response;
 use crate::roster::{Full, Roster};
@@ -52,7 +54,25 @@ pub(crate) fn goodbye() -> CloseFrame {
     CloseFrame::cut(CloseCode::GOING_AWAY, "server is shutting down")
 }
 
-/// Accepts clients until the bell is stopped. `number` is the listener's in the order given.
+/// How an accept loop is reached from outside.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// Wakes the loop: it answers, or ends once the bell is stopped.
+    pub(crate) bell: Bell,
+    /// Beats each time the loop has answered its bell.
+    pub(crate) pulse: Pulse,
+}
+
+impl Door {
+    pub(crate) fn new() -> io::Result<Door> {
+        Ok(Door {
+            bell: Bell::new()?,
+            pulse: Pulse::default(),
+        })
+    }
+}
+
+/// Accepts clients until the door's bell is stopped. `number` is the listener's in the order given.
 ///
 /// # Errors
 ///
@@ -61,14 +81,36 @@ pub(crate) fn run(
     reception: &Arc<Reception>,
     listener: &Listener,
     number: usize,
-    bell: &Bell,
+    door: &Door,
 ) -> io::Result<()> {
+    let bell = &door.bell;
     let mut refused = Nag::default();
+    // The listener may stay ready, so that poll would spin. Only a ring ends the rest early.
+    let mut rest = |error: &io::Error| {
+        let name = listener.local_addr();
+        refused.tell(|| warn!("cannot accept clients at {name}: {error}; trying again"));
+        if wire::poll(&mut [bell.poll_fd()], Deadline::after(REST)).is_err() {
+            thread::sleep(REST);
+        }
+    };
+    let mut turned_away = Nag::default();
     loop {
-        let client = PollFd::new(listener, PollFlags::IN);
-        wire::poll(&mut [client, bell.poll_fd()], Deadline::NEVER)?;
+        let mut fds = [PollFd::new(listener, PollFlags::IN), bell.poll_fd()];
+        if let Err(error) = wire::poll(&mut fds, Deadline::NEVER) {
+            // For want of kernel memory.
+            rest(&error);
+            continue;
+        }
+        let [client, rung] = fds.map(|fd| fd.revents());
         if bell.is_stopped() {
             return Ok(());
+        }
+        if !rung.is_empty() {
+            bell.answer();
+            door.pulse.beat();
+        }
+        if client.is_empty() {
+            continue;
         }
         match listener.accept() {
             Ok((wire, peer)) => {
@@ -80,17 +122,13 @@ pub(crate) fn run(
                     listener: number,
                     tls: listener.tls().cloned(),
                 };
-                admit(reception, caller, &mut refused);
+                admit(reception, caller, &mut turned_away);
             }
             Err(error) if is_broken(&error) => return Err(error),
             // Somebody else took the client, or it has given up already.
-            Err(error) if is_passing(&error) => {}
-            Err(error) => {
-                // Out of descriptors or memory: the listener stays readable, so poll would spin.
-                let name = listener.local_addr();
-                refused.tell(|| warn!("cannot accept clients at {name}: {error}; trying again"));
-                wire::poll(&mut [bell.poll_fd()], Deadline::after(REST))?;
-            }
+            Err(error) if is_passing(&error) && client == PollFlags::IN => {}
+            // Out of descriptors or memory, or the listener has an error of its own.
+            Err(error) => rest(&error),
         }
     }
 }

@@ -144,6 +144,7 @@ mod message;
 mod metrics;
 mod origin;
 mod progress;
+mod pulse;
 mod request;
 mod response;
 mod socket;

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
+use crate::deadline::Deadline;
 use crate::forwarded::household;
 use crate::message::CloseFrame;
 use crate::metrics::{Metrics, Tally};
@@ -42,6 +43,9 @@ pub(crate) struct Roster {
     state: Mutex<State>,
     /// Told whenever a thread has left, and when the server stops.
     changed: Condvar,
+    /// Told whenever another number of places is taken, and when the server stops. Not the same as
+    /// `changed`: who waits for the end is not woken by every client that comes.
+    counted: Condvar,
 }
 
 /// What the lock guards.
@@ -85,13 +89,13 @@ impl Roster {
         max_per_address: Option<usize>,
         stack_size: usize,
     ) -> Roster {
-        let (state, changed) = (Mutex::default(), Condvar::new());
         Roster {
             max_connections,
             max_per_address,
             stack_size,
-            state,
-            changed,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            counted: Condvar::new(),
         }
     }
 
@@ -159,6 +163,8 @@ impl Roster {
             client.seated = true;
             client.address = limited.map(|(_, address)| address);
         }
+        drop(state);
+        self.counted.notify_all();
         Ok(())
     }
 
@@ -197,6 +203,37 @@ impl Roster {
         all.fill(metrics);
     }
 
+    /// Waits until the number of open connections is another than `known`, or for the deadline:
+    /// the number. `None` once the server stops.
+    pub(crate) fn wait_seated(&self, known: usize, deadline: Deadline) -> Option<usize> {
+        let mut state = self.state();
+        loop {
+            let left = deadline.remaining();
+            if state.stopping {
+                return None;
+            }
+            if state.seated != known || left == Some(Duration::ZERO) {
+                return Some(state.seated);
+            }
+            state = match left {
+                Some(left) => {
+                    let waited = self.counted.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self
+                    .counted
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Makes every thread wait that needs the roster.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> impl Drop + '_ {
+        self.state()
+    }
+
     fn leave(&self, id: u64) {
         let mut state = self.state();
         let Some(mut client) = state.clients.remove(&id) else {
@@ -206,7 +243,8 @@ impl Roster {
             backlog_bytes: 0,
             ..tally(&client.wire, client.connection.as_ref())
         });
-        state.seated -= usize::from(client.seated);
+        let seated = client.seated;
+        state.seated -= usize::from(seated);
         if let Some(address) = client.address
             && let Entry::Occupied(mut places) = state.addresses.entry(address)
         {
@@ -219,6 +257,9 @@ impl Roster {
         let before = std::mem::replace(&mut state.last_out, client.thread.take());
         drop(state);
         drop(client);
+        if seated {
+            self.counted.notify_all();
+        }
         if let Some(thread) = before {
             let _ = thread.join();
         }
@@ -229,6 +270,7 @@ impl Roster {
     pub(crate) fn stop(&self) {
         self.state().stopping = true;
         self.changed.notify_all();
+        self.counted.notify_all();
     }
 
     /// Closes all connections, cuts those that do not answer in time, and waits until all threads

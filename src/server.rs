@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use log::error;
 
-use crate::accept::{self, Reception};
-use crate::bell::Bell;
+use crate::accept::{self, Door, Reception};
 use crate::caretaker::Caretaker;
 use crate::config::{Config, connection_options};
 use crate::connection::Connection;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::forwarded::Network;
 use crate::handshake::{Answer, Handler, Route, Rules};
@@ -76,7 +76,7 @@ pub struct Server {
 struct Inner {
     addresses: Vec<Address>,
     reception: Arc<Reception>,
-    bells: Vec<Arc<Bell>>,
+    doors: Vec<Door>,
     acceptors: Mutex<Vec<JoinHandle<()>>>,
     failed: Mutex<Option<Error>>,
 }
@@ -141,6 +141,37 @@ impl Server {
     /// every few seconds, not for every message; nothing is held up by it.
     pub fn metrics(&self) -> Metrics {
         self.inner.metrics()
+    }
+
+    /// Waits until another number of connections is open than `known`, for `limit` at most: the
+    /// number, which is `known` again when the time is over. `None` once the server shuts down.
+    ///
+    /// For who shows the number without looking at it again and again.
+    pub fn wait_connections(&self, known: usize, limit: Option<Duration>) -> Option<usize> {
+        let deadline = Deadline::after(limit);
+        self.inner.reception.roster.wait_seated(known, deadline)
+    }
+
+    /// Whether every accept loop answers within `limit`: each is woken, and has to come round once.
+    /// False also once the server shuts down.
+    ///
+    /// For a watchdog: a loop that hangs takes no clients while the process looks alive. One that
+    /// the system refuses clients, because it has run out of file descriptors for example, answers.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = plainws::Server::builder(|ws| ws.send("hi")).listen("localhost:0").start()?;
+    /// assert!(server.is_accepting(Duration::from_secs(5)));
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn is_accepting(&self, limit: Duration) -> bool {
+        let deadline = Deadline::after(limit);
+        let mut doors = self.inner.doors.iter();
+        // A loop that has ended would be waited for in vain; one that ends meanwhile has beaten.
+        doors.all(|door| {
+            let runs = || !door.bell.is_stopped();
+            runs() && door.pulse.is_felt(&door.bell, deadline) && runs()
+        })
     }
 
     /// Waits until the server has been shut down and all its threads have ended.
@@ -217,8 +248,8 @@ impl Inner {
     fn shutdown(&self, limit: Duration) -> bool {
         let start = Instant::now();
         self.reception.roster.stop();
-        for bell in &self.bells {
-            bell.stop();
+        for door in &self.doors {
+            door.bell.stop();
         }
         self.join_acceptors();
         let left = limit.saturating_sub(start.elapsed());
@@ -239,8 +270,8 @@ impl Inner {
     fn fail(&self, why: Error) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         self.reception.roster.stop();
-        for bell in &self.bells {
-            bell.stop();
+        for door in &self.doors {
+            door.bell.stop();
         }
         self.reception
             .roster
@@ -466,9 +497,8 @@ impl Builder {
             caretaker: Caretaker::shared()?,
             counters: Counters::default(),
         });
-        let bell = || Ok(Arc::new(Bell::new()?));
-        let bells: std::io::Result<Vec<_>> = listeners.iter().map(|_| bell()).collect();
-        let bells = bells.map_err(|error| Error::io("cannot start the server", error))?;
+        let doors: std::io::Result<Vec<_>> = listeners.iter().map(|_| Door::new()).collect();
+        let doors = doors.map_err(|error| Error::io("cannot start the server", error))?;
         let addresses = listeners
             .iter()
             .map(|(_, l)| l.local_addr().clone())
@@ -477,7 +507,7 @@ impl Builder {
             inner: Arc::new(Inner {
                 addresses,
                 reception,
-                bells,
+                doors,
                 acceptors: Mutex::default(),
                 failed: Mutex::default(),
             }),
@@ -504,9 +534,12 @@ impl Server {
     fn spawn_acceptor(&self, index: usize, number: usize, listener: Listener) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         let accept = move || {
-            let (reception, bell) = (&inner.reception, &inner.bells[index]);
-            let run = || accept::run(reception, &listener, number, bell);
-            let why = match panic::catch_unwind(AssertUnwindSafe(run)) {
+            let (reception, door) = (&inner.reception, &inner.doors[index]);
+            let run = || accept::run(reception, &listener, number, door);
+            let ended = panic::catch_unwind(AssertUnwindSafe(run));
+            // Who waits for an answer gets none any more.
+            door.pulse.beat();
+            let why = match ended {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => Error::io(
                     format!("listening on {} failed", listener.local_addr()),
@@ -540,5 +573,60 @@ impl fmt::Debug for Builder {
             .field("config", &self.config)
             .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn server() -> Server {
+        let builder = Server::builder(|ws| ws.recv().map(drop));
+        let builder = builder.listen("127.0.0.1:0").listen("127.0.0.1:0");
+        builder.start().expect("two listeners")
+    }
+
+    #[test]
+    fn an_accept_loop_that_hangs_is_found_out() {
+        let server = server();
+        assert!(server.is_accepting(LONG));
+        // The second listener's loop comes to hang at what its client needs.
+        let hold = server.inner.reception.roster.hold();
+        let port = server.local_addrs()[1].port().expect("a port");
+        let _client = TcpStream::connect(("127.0.0.1", port)).expect("a client");
+        let start = Instant::now();
+        while server.is_accepting(Duration::from_millis(50)) {
+            assert!(start.elapsed() < LONG, "it still answers");
+        }
+        drop(hold);
+        assert!(server.is_accepting(LONG), "it goes on");
+        server.handle().shutdown(LONG);
+        let start = Instant::now();
+        assert!(!server.is_accepting(LONG));
+        assert!(start.elapsed() < LONG / 2, "nobody is waited for");
+    }
+
+    #[test]
+    fn the_number_of_connections_is_told_when_it_changes() {
+        let server = server();
+        assert_eq!(server.wait_connections(7, None), Some(0));
+        let moment = Duration::from_millis(20);
+        assert_eq!(server.wait_connections(0, Some(moment)), Some(0));
+        thread::scope(|scope| {
+            let told = scope.spawn(|| server.wait_connections(0, Some(LONG)));
+            let url = format!("ws://{}", server.local_addr());
+            let client = crate::connect(&url).expect("a client");
+            assert_eq!(told.join().expect("no panic"), Some(1));
+            let told = scope.spawn(|| server.wait_connections(1, Some(LONG)));
+            drop(client);
+            assert_eq!(told.join().expect("no panic"), Some(0));
+            let told = scope.spawn(|| server.wait_connections(0, None));
+            server.handle().shutdown(LONG);
+            assert_eq!(told.join().expect("no panic"), None);
+        });
     }
 }

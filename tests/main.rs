@@ -43,6 +43,9 @@ mod server;
 mod slow;
 /// `Store`: real files, damaged, in the way, not to be written.
 mod store;
+/// The units, and the Debian package as a service in a booted container.
+#[cfg(feature = "tls")]
+mod systemd;
 /// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
 mod terminal;
 /// TLS: certificates as files, policy and faults at the server, the daemon, real peers.

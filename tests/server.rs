@@ -117,6 +117,26 @@ fn an_address_in_use_is_one_sentence() {
 }
 
 #[test]
+fn a_listener_that_somebody_else_shuts_down_ends_the_server() {
+    let bound = TcpListener::bind("127.0.0.1:0").unwrap();
+    let shared = bound.try_clone().unwrap();
+    let server = Server::builder(echo)
+        .listen("127.0.0.1:0")
+        .listen(bound)
+        .start()
+        .unwrap();
+    let client = plainws::connect(&url(&server)).unwrap();
+    rustix::net::shutdown(&shared, rustix::net::Shutdown::Both).unwrap();
+    // Nobody shall believe that it serves: a service manager can start it again.
+    let error = server.wait().unwrap_err().to_string();
+    let address = shared.local_addr().unwrap();
+    let said = format!("listening on {address} failed");
+    assert!(error.contains(&said), "{error}");
+    assert_eq!(code_of(&client), CloseCode::GOING_AWAY);
+    assert!(!server.is_accepting(PATIENCE), "it has ended");
+}
+
+#[test]
 fn a_place_is_free_again_when_a_client_has_left() {
     let server = Server::builder(echo)
         .listen("127.0.0.1:0")

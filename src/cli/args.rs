@@ -14,6 +14,10 @@ use super::state::Sync;
 use super::units::{self, OrOff};
 use crate::apps::App;
 
+/// The tutorial's ports.
+pub(super) const DEFAULT_LISTEN: &str =
+    "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789";
+
 /// WebSocket server and client for live pages on small machines.
 #[derive(Parser)]
 #[command(name = "plainws", version)]
@@ -52,9 +56,11 @@ pub(crate) struct Serve {
     /// Listen here; repeatable. ADDR is HOST:PORT, [V6]:PORT, :PORT (all addresses of both IP
     /// families) or unix:/path; with port 0 the system chooses one. /hello, /clock and /counter
     /// are served at each; with APP= (hello, clock, counter) every other path is that application.
-    /// With --tls-cert it is TLS, unless plain+ stands in front; tls+ insists on TLS
+    /// With --tls-cert it is TLS, unless plain+ stands in front; tls+ insists on TLS. Sockets that a
+    /// service manager hands over (LISTEN_FDS) replace the default; a socket belongs to the
+    /// application that it is named after, or else to that of the same ADDR or port here
     #[arg(long, value_name = "[tls+][APP=]ADDR", env = "PLAINWS_LISTEN", value_delimiter = ',',
-        default_value = "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789", value_parser = listen)]
+        default_value = DEFAULT_LISTEN, value_parser = listen)]
     pub(crate) listen: Vec<Listen>,
 
     /// Serve https and wss with this certificate: PEM, the issuers' behind it; or PKCS#12 (.p12,
@@ -200,14 +206,21 @@ pub(crate) enum Security {
     Plain,
 }
 
-fn listen(text: &str) -> Result<Listen, String> {
-    let (security, text) = if let Some(rest) = text.strip_prefix("tls+") {
-        (Security::Tls, rest)
-    } else if let Some(rest) = text.strip_prefix("plain+") {
-        (Security::Plain, rest)
-    } else {
-        (Security::Default, text)
-    };
+impl Security {
+    /// What stands in front of an address or a name, and the rest.
+    pub(super) fn parse(text: &str) -> (Security, &str) {
+        if let Some(rest) = text.strip_prefix("tls+") {
+            (Security::Tls, rest)
+        } else if let Some(rest) = text.strip_prefix("plain+") {
+            (Security::Plain, rest)
+        } else {
+            (Security::Default, text)
+        }
+    }
+}
+
+pub(super) fn listen(text: &str) -> Result<Listen, String> {
+    let (security, text) = Security::parse(text);
     let (app, address) = match text.split_once('=') {
         // A path of a Unix socket may have one, too.
         Some((name, address)) if !name.contains([':', '/']) => {

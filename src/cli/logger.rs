@@ -108,7 +108,7 @@ pub(crate) fn flush() {
     log::logger().flush();
 }
 
-/// Whether stderr goes to systemd's journal, which has its own timestamps: the variable names
+/// Whether stderr goes to systemd's journal, which has its own timestamps and priorities: the variable names
 /// the device and inode of its stream (systemd.exec(5)).
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {

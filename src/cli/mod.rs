@@ -9,9 +9,12 @@ mod keys;
 #[cfg(not(feature = "tls"))]
 #[path = "no_keys.rs"]
 mod keys;
+mod limits;
 mod logger;
 mod metrics;
+mod notify;
 mod serve;
+mod sockets;
 mod state;
 mod tools;
 mod units;

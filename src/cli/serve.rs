@@ -7,15 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{error, info};
-use plainws::{Address, Listener, Server};
+use plainws::{Address, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{self, Listen, Security, Serve};
+use super::args::{self, Security, Serve};
 use super::keys::Keys;
-use super::logger;
 use super::metrics::{self, Figures, Place};
+use super::notify::Notify;
 use super::state::State;
+use super::{limits, logger, sockets};
 use crate::apps::{App, Apps, Pages};
 
 /// Signals closer together than this are one.
@@ -55,13 +56,12 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     let apps = Apps::new(pages, state.hub(), health.clone());
     let keys = Keys::read(&args)?;
     let mut listeners = Vec::new();
-    for listen in &args.listen {
-        let secure = is_secure(listen, keys.is_some())?;
-        for listener in Listener::bind(&listen.address)? {
-            listeners.push((listen, secure, listener));
-        }
+    for place in sockets::places(&args.listen)? {
+        let secure = is_secure(place.security, &place.name, keys.is_some())?;
+        listeners.push((place, secure));
     }
-    let owners: Vec<Option<App>> = listeners.iter().map(|(listen, ..)| listen.app).collect();
+    limits::prepare(args.max_connections, listeners.len())?;
+    let owners: Vec<Option<App>> = listeners.iter().map(|(place, _)| place.app).collect();
     let mut figures = Figures::new();
     state.tell(&mut figures);
     let figures = Arc::new(figures);
@@ -90,9 +90,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         server = server.hosts(args.host);
     }
     let mut places = Vec::new();
-    for (listen, secure, listener) in listeners {
-        let chosen = args::is_open(&listen.address);
-        places.push((chosen, place(listen.app, secure, listener.local_addr())));
+    for (found, secure) in listeners {
+        let chosen = args::is_open(&found.name);
+        let listener = found.listener;
+        places.push((chosen, place(found.app, secure, listener.local_addr())));
         server = match &keys {
             #[cfg(feature = "tls")]
             Some(keys) if secure => server.listen_tls(listener, keys.tls()),
@@ -108,6 +109,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             false => info!("{place}"),
         }
     }
+    let notify = Notify::ready(&server)?;
 
     let ended = signals.handle();
     let waiting = {
@@ -123,10 +125,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         // Of a terminal that closes SIGHUP means to end, as ever; else to read the files again.
         let terminal_gone = at_terminal && !std::io::stderr().is_terminal();
         if signal == SIGHUP && !terminal_gone {
-            match &keys {
+            notify.reloading(|| match &keys {
                 Some(keys) => keys.read_again(),
                 None => info!("SIGHUP: there is no certificate to read again"),
-            }
+            });
             continue;
         }
         let name = match signal {
@@ -149,6 +151,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             n => format!("{n} connections"),
         };
         info!("{name}: closing {connections}");
+        notify.stopping(args.close_timeout);
         let (handle, limit) = (server.handle(), args.close_timeout);
         thread::spawn(move || {
             if !handle.shutdown(limit) {
@@ -167,16 +170,15 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     }
 }
 
-fn is_secure(listen: &Listen, can: bool) -> plainws::Result<bool> {
-    match listen.security {
+fn is_secure(security: Security, name: &str, can: bool) -> plainws::Result<bool> {
+    match security {
         Security::Tls if !can => {
-            let address = &listen.address;
             let way_out = if cfg!(feature = "tls") {
                 "name a certificate with --tls-cert; plainws cert makes one"
             } else {
                 "this build has no TLS, it was made without the feature tls"
             };
-            Err(format!("cannot serve TLS at {address}: {way_out}").into())
+            Err(format!("cannot serve TLS at {name}: {way_out}").into())
         }
         Security::Plain => Ok(false),
         Security::Tls | Security::Default => Ok(can),

@@ -345,3 +345,28 @@ fn it_tells_its_version_and_its_commands() {
     assert_eq!(output("--version"), version);
     assert!(output("--help").contains("serve"));
 }
+
+#[test]
+fn the_services_environment_file_shows_each_variable_with_its_default() {
+    let text = include_str!("../../systemd/plainws.env");
+    let shown = text.lines().filter(|line| line.contains("PLAINWS_"));
+    let shown: BTreeMap<_, _> = shown
+        .map(|line| {
+            let setting = line.strip_prefix('#').filter(|l| l.starts_with("PLAINWS_"));
+            let setting = setting.unwrap_or_else(|| panic!("no default in a comment: {line}"));
+            let (variable, default) = setting.split_once('=').expect("a value");
+            (variable.to_owned(), default.to_owned())
+        })
+        .collect();
+    let help = help("serve").into_values();
+    let help: BTreeMap<_, _> = help
+        .filter(|(told, _)| !told.variable.is_empty())
+        .map(|(told, _)| (told.variable, told.default))
+        .collect();
+    assert!(help.len() > 10, "{help:?}");
+    assert_eq!(shown, help);
+    let set = text
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'));
+    assert_eq!(set.count(), 0, "as it is installed it changes nothing");
+}

@@ -241,7 +241,7 @@ pub(super) fn lines_in_file(
 }
 
 #[test]
-fn a_line_has_no_timestamp_in_the_journal() {
+fn a_line_has_a_priority_and_no_timestamp_in_the_journal() {
     let lines = lines_in_file(|device, inode| format!("{device}:{inode}"), &[], |_| {});
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(

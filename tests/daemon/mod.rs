@@ -116,6 +116,8 @@ mod certificates;
 mod listeners;
 mod log_formats;
 mod logs;
+mod manager;
 mod metrics;
+mod scarcity;
 mod signals;
 mod state;

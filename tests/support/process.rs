@@ -199,13 +199,21 @@ pub fn plainws(args: &[&str]) -> Daemon {
 
 /// Returns the command of [`plainws`], for a test that adds variables or a directory.
 ///
-/// Without the settings of whoever runs the tests, and without the sign that stderr is the journal,
-/// which changes the form of log lines.
+/// Without the settings of whoever runs the tests, and without what a service manager tells it: that
+/// stderr is the journal, which changes the form of log lines, and where to report to.
 pub fn plainws_command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plainws"));
-    command.args(args).env_remove("JOURNAL_STREAM");
-    // Nor with a state directory, which a unit that runs the tests may have.
-    command.env_remove("STATE_DIRECTORY");
+    command.args(args);
+    for name in [
+        "JOURNAL_STREAM",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "LISTEN_FDS",
+        // Which a unit that runs the tests may have.
+        "STATE_DIRECTORY",
+    ] {
+        command.env_remove(name);
+    }
     let names = env::vars_os().map(|(name, _)| name);
     for name in names.filter(|name| name.to_string_lossy().starts_with("PLAINWS_")) {
         command.env_remove(name);

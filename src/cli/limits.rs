@@ -1,0 +1,149 @@
+//! What the system lets the daemon have: open files and tasks, against what `--max-connections`
+//! takes at worst.
+//!
+//! Runs once at the start. Raises the soft limit of open files to the hard one, as a daemon that
+//! uses no select(2) may; nothing else is changed.
+
+use std::fs;
+use std::path::Path;
+
+use plainws::Result;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Beyond the connections: clients in their handshake, pages, health checks, and those who are told
+/// that the server is full. The library has as many threads for them.
+const GUESTS: u64 = 128;
+/// Open files of a process at rest: the standard ones, bells, signals, log, certificates, state.
+const FILES_AT_REST: u64 = 32;
+/// Each listener has its socket and its bell.
+const FILES_A_LISTENER: u64 = 3;
+/// Threads at rest: main, signals, notification, hubs, caretaker, shutdown.
+const TASKS_AT_REST: u64 = 16;
+
+/// How much there is; `None` is without a limit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limits {
+    files: Option<u64>,
+    tasks: Option<u64>,
+}
+
+/// Raises what may be raised, and refuses more connections than the limits carry.
+pub(crate) fn prepare(max_connections: usize, listeners: usize) -> Result<()> {
+    let limits = Limits {
+        files: raise_open_files(),
+        tasks: fs::read_to_string("/proc/self/cgroup")
+            .ok()
+            .and_then(|cgroups| tasks(&cgroups, Path::new("/sys/fs/cgroup"))),
+    };
+    Ok(check(max_connections as u64, listeners as u64, limits)?)
+}
+
+fn check(connections: u64, listeners: u64, limits: Limits) -> std::result::Result<(), String> {
+    let clients = connections.saturating_add(GUESTS);
+    let files = clients.saturating_add(FILES_AT_REST + FILES_A_LISTENER * listeners);
+    if let Some(limit) = limits.files.filter(|&limit| limit < files) {
+        return Err(format!(
+            "--max-connections {connections} needs {files} open files, and the limit is {limit}: \
+             raise it (ulimit -n, or LimitNOFILE= of the service), or allow {} connections",
+            limit.saturating_sub(files - connections)
+        ));
+    }
+    let tasks = clients.saturating_add(TASKS_AT_REST + listeners);
+    if let Some(limit) = limits.tasks.filter(|&limit| limit < tasks) {
+        return Err(format!(
+            "--max-connections {connections} needs {tasks} threads, and the limit is {limit}: \
+             raise it (TasksMax= of the service, pids.max of its cgroup), or allow {} connections",
+            limit.saturating_sub(tasks - connections)
+        ));
+    }
+    Ok(())
+}
+
+/// The limit of open files, raised as far as it goes.
+fn raise_open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Refused where the hard limit is more than the kernel's own (fs.nr_open).
+    match limit.current == limit.maximum || setrlimit(Resource::Nofile, raised).is_ok() {
+        true => limit.maximum,
+        false => limit.current,
+    }
+}
+
+/// The lowest pids.max of the cgroup that /proc/self/cgroup tells, and of those above it.
+fn tasks(cgroups: &str, root: &Path) -> Option<u64> {
+    let mut lowest: Option<u64> = None;
+    for line in cgroups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        // Version 2 alone; version 2 beside version 1; version 1.
+        let mounts: &[&str] = match controllers {
+            "" => &["", "unified"],
+            _ if controllers.split(',').any(|c| c == "pids") => &["pids"],
+            _ => continue,
+        };
+        for mount in mounts {
+            let mount = root.join(mount);
+            let group = mount.join(path.trim_start_matches('/'));
+            let groups = group.ancestors().take_while(|g| g.starts_with(&mount));
+            for group in groups {
+                let max = fs::read_to_string(group.join("pids.max")).unwrap_or_default();
+                // `max` is no number, and no limit.
+                if let Ok(max) = max.trim().parse::<u64>() {
+                    lowest = Some(lowest.map_or(max, |least| least.min(max)));
+                }
+            }
+        }
+    }
+    lowest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_limits_do_not_carry_is_refused_with_both_numbers() {
+        let limits = |files, tasks| Limits { files, tasks };
+        assert_eq!(check(u64::MAX, 3, limits(None, None)), Ok(()));
+        assert_eq!(check(1000, 3, limits(Some(1169), Some(1147))), Ok(()));
+        let why = check(1000, 3, limits(Some(1168), None)).expect_err("a file too few");
+        for part in ["1000 needs 1169 open files", "limit is 1168", "allow 999 "] {
+            assert!(why.contains(part), "{why}");
+        }
+        let why = check(1000, 3, limits(None, Some(1146))).expect_err("a thread too few");
+        for part in ["1000 needs 1147 threads", "limit is 1146", "allow 999 "] {
+            assert!(why.contains(part), "{why}");
+        }
+        let why = check(1000, 3, limits(Some(64), None)).expect_err("too few for any");
+        assert!(why.contains("allow 0 connections"), "{why}");
+    }
+
+    #[test]
+    fn the_lowest_limit_of_the_cgroups_above_counts() {
+        let root = tempfile::tempdir().expect("a folder");
+        let limit = |group: &str, max: &str| {
+            let group = root.path().join(group);
+            fs::create_dir_all(&group).expect("a group");
+            fs::write(group.join("pids.max"), max).expect("a limit");
+        };
+        let of = |cgroups: &str| tasks(cgroups, root.path());
+        assert_eq!(of("0::/a/b\n"), None);
+        limit("a/b", "max\n");
+        assert_eq!(of("0::/a/b\n"), None);
+        limit("a", "700\n");
+        assert_eq!(of("0::/a/b\n"), Some(700));
+        limit("a/b", "900\n");
+        assert_eq!(of("0::/a/b\n"), Some(700));
+        limit("unified/s", "600\n");
+        assert_eq!(of("0::/s\n"), Some(600));
+        limit("pids/c", "500\n");
+        assert_eq!(of("7:memory:/c\n3:pids:/c\n0::/a\n"), Some(500));
+        assert_eq!(of("7:memory:/c\nnonsense\n"), None);
+    }
+}
