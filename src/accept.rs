@@ -289,7 +289,7 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
     roster.opened(id, &connection, goodbye());
     let goodbye = handle(&connection, &handler, &name);
     connection.finish(goodbye);
-    connection.summary().log(id);
+    connection.log_end();
 }
 
 /// Runs the handler; what the connection is closed with.

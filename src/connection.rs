@@ -354,18 +354,28 @@ impl Connection {
         &self.inner.outbox
     }
 
-    /// One line about the whole connection, for its end.
-    pub(crate) fn summary(&self) -> Summary<'_> {
+    /// Logs the whole connection at its end: for people as one line, for machines as fields of it.
+    pub(crate) fn log_end(&self) {
         let inner = &*self.inner;
-        Summary {
-            inner,
-            closed: inner.outbox.closed(),
-            duration: inner.opened.elapsed(),
-            messages_in: inner.inbox().messages(),
-            messages_out: inner.outbox.messages(),
-            bytes_in: inner.wire.received(),
-            bytes_out: inner.wire.sent(),
-        }
+        let (id, caller, path) = (self.id(), inner.caller(), Escaped(self.path()));
+        let (closed, duration) = (inner.outbox.closed(), inner.opened.elapsed());
+        let (messages_in, messages_out) = (inner.inbox().messages(), inner.outbox.messages());
+        let (bytes_in, bytes_out) = (inner.wire.received(), inner.wire.sent());
+        let code = closed.code().0;
+        info!(
+            connection = id,
+            peer:% = caller,
+            path:% = path,
+            code,
+            reason:% = closed,
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            messages_in,
+            messages_out,
+            bytes_in,
+            bytes_out;
+            "ws-conn-{id} {caller} {path} closed {code}: {closed}; {duration:.1?}, messages \
+             {messages_in} in {messages_out} out, bytes {bytes_in} in {bytes_out} out",
+        );
     }
 
     /// Messages in both directions; the bytes are the wire's.
@@ -587,43 +597,5 @@ impl Iterator for Messages<'_> {
                 (!quiet).then_some(Err(error))
             }
         }
-    }
-}
-
-/// Path, way of closing, duration, messages and bytes.
-pub(crate) struct Summary<'a> {
-    inner: &'a Inner,
-    closed: Closed,
-    duration: Duration,
-    messages_in: u64,
-    messages_out: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-}
-
-impl Summary<'_> {
-    /// For people as one line, for machines as fields of it.
-    pub(crate) fn log(&self, id: u64) {
-        let (caller, path) = (self.inner.caller(), Escaped(self.inner.request.path()));
-        info!(
-            connection = id,
-            peer:% = caller,
-            path:% = path,
-            code = self.closed.code().0,
-            reason:% = self.closed,
-            duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
-            messages_in = self.messages_in,
-            messages_out = self.messages_out,
-            bytes_in = self.bytes_in,
-            bytes_out = self.bytes_out;
-            "ws-conn-{id} {caller} {path} closed {}: {}; {:.1?}, messages {} in {} out, bytes {} in {} out",
-            self.closed.code().0,
-            self.closed,
-            self.duration,
-            self.messages_in,
-            self.messages_out,
-            self.bytes_in,
-            self.bytes_out,
-        );
     }
 }

@@ -107,6 +107,7 @@
 //! connection, without passwords and cookies, and `plainws::keepalive`, pings and pongs.
 
 // The path of a message, in order.
+mod endpoint;
 mod listener;
 mod server;
 // Part of the server: its accept loops, and the threads and places of its clients.
@@ -154,6 +155,7 @@ mod wire;
 
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use connection::{Connection, Messages};
+pub use endpoint::Endpoint;
 pub use error::{Closed, Error, Refused, Result};
 pub use escaped::escaped;
 pub use forwarded::Network;
@@ -164,7 +166,7 @@ pub use message::{CloseCode, CloseFrame, Message};
 pub use metrics::Metrics;
 pub use request::Request;
 pub use response::Response;
-pub use server::{Builder, Endpoint, Handle, Server, serve};
+pub use server::{Builder, Handle, Server, serve};
 pub use socket::Socket;
 pub use store::Store;
 #[cfg(feature = "tls")]

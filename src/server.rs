@@ -2,8 +2,6 @@
 //! end closes every connection and joins every thread.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,6 +14,7 @@ use crate::caretaker::Caretaker;
 use crate::config::{Config, connection_options};
 use crate::connection::Connection;
 use crate::deadline::Deadline;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::forwarded::Network;
 use crate::handshake::{Answer, Handler, Route, Rules};
@@ -279,59 +278,6 @@ impl Inner {
     }
 }
 
-/// Where a server listens: an address as text, or a socket that was bound elsewhere.
-#[derive(Debug)]
-pub struct Endpoint(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    Address(String),
-    Listener(Box<Listener>),
-    Failed(Error),
-}
-
-impl From<&str> for Endpoint {
-    fn from(address: &str) -> Endpoint {
-        Endpoint(Kind::Address(address.to_owned()))
-    }
-}
-
-impl From<&String> for Endpoint {
-    fn from(address: &String) -> Endpoint {
-        Endpoint(Kind::Address(address.clone()))
-    }
-}
-
-impl From<String> for Endpoint {
-    fn from(address: String) -> Endpoint {
-        Endpoint(Kind::Address(address))
-    }
-}
-
-impl From<SocketAddr> for Endpoint {
-    fn from(address: SocketAddr) -> Endpoint {
-        Endpoint(Kind::Address(address.to_string()))
-    }
-}
-
-impl From<Listener> for Endpoint {
-    fn from(listener: Listener) -> Endpoint {
-        Endpoint(Kind::Listener(Box::new(listener)))
-    }
-}
-
-impl From<TcpListener> for Endpoint {
-    fn from(listener: TcpListener) -> Endpoint {
-        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
-    }
-}
-
-impl From<UnixListener> for Endpoint {
-    fn from(listener: UnixListener) -> Endpoint {
-        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
-    }
-}
-
 /// Describes a server before it starts.
 #[must_use = "a description does nothing until it is started"]
 pub struct Builder {
@@ -460,11 +406,7 @@ impl Builder {
         subprotocols::check(&self.subprotocols)?;
         let mut listeners = Vec::new();
         for (number, (endpoint, tls)) in self.endpoints.into_iter().enumerate() {
-            let bound = match endpoint.0 {
-                Kind::Address(address) => Listener::bind(&address)?,
-                Kind::Listener(listener) => vec![*listener],
-                Kind::Failed(error) => return Err(error),
-            };
+            let bound = endpoint.bind()?;
             listeners.extend(
                 bound
                     .into_iter()

@@ -49,7 +49,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         )
     })?;
     let state = match State::open(&args) {
-        Ok(state) => state,
+        Ok(state) => Arc::new(state),
         Err(code) => return Ok(code),
     };
     let health = state.health();
@@ -153,9 +153,13 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         info!("{name}: closing {connections}");
         notify.stopping(args.close_timeout);
         let (handle, limit) = (server.handle(), args.close_timeout);
+        let state = Arc::clone(&state);
         thread::spawn(move || {
             if !handle.shutdown(limit) {
                 error!("a connection's thread did not end within {limit:?}");
+                if let Err(lost) = state.finish() {
+                    error!("{lost}");
+                }
                 logger::flush();
                 std::process::exit(1);
             }

@@ -1,0 +1,71 @@
+//! `Endpoint`: what `listen` takes, an address to bind or a socket that is bound already.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+
+use crate::error::{Error, Result};
+use crate::listener::Listener;
+
+/// Where a server listens: an address as text, or a socket that was bound elsewhere.
+#[derive(Debug)]
+pub struct Endpoint(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Address(String),
+    Listener(Box<Listener>),
+    Failed(Error),
+}
+
+impl Endpoint {
+    /// Binds the address, if it is not bound yet: a name may have several.
+    pub(crate) fn bind(self) -> Result<Vec<Listener>> {
+        match self.0 {
+            Kind::Address(address) => Listener::bind(&address),
+            Kind::Listener(listener) => Ok(vec![*listener]),
+            Kind::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl From<&str> for Endpoint {
+    fn from(address: &str) -> Endpoint {
+        Endpoint(Kind::Address(address.to_owned()))
+    }
+}
+
+impl From<&String> for Endpoint {
+    fn from(address: &String) -> Endpoint {
+        Endpoint(Kind::Address(address.clone()))
+    }
+}
+
+impl From<String> for Endpoint {
+    fn from(address: String) -> Endpoint {
+        Endpoint(Kind::Address(address))
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Endpoint {
+        Endpoint(Kind::Address(address.to_string()))
+    }
+}
+
+impl From<Listener> for Endpoint {
+    fn from(listener: Listener) -> Endpoint {
+        Endpoint(Kind::Listener(Box::new(listener)))
+    }
+}
+
+impl From<TcpListener> for Endpoint {
+    fn from(listener: TcpListener) -> Endpoint {
+        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
+    }
+}
+
+impl From<UnixListener> for Endpoint {
+    fn from(listener: UnixListener) -> Endpoint {
+        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
+    }
+}
