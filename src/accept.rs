@@ -248,20 +248,25 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         }
         Outcome::Refused {
             client,
+            path,
             reason,
             status,
             why,
         } => {
             counters.refused(reason);
             let (caller, why) = (named(client), Escaped(&why));
+            let path = path
+                .as_deref()
+                .map_or_else(String::new, |path| format!(" {}", Escaped(path)));
             return match status {
                 Some(status) => info!(
-                    connection = id, peer:% = caller, status, reason = reason.name();
-                    "ws-conn-{id} {caller} handshake refused with {status}: {why}"
+                    connection = id, peer:% = caller, path = path.trim_start(), status,
+                    reason = reason.name();
+                    "ws-conn-{id} {caller}{path} handshake refused with {status}: {why}"
                 ),
                 None => info!(
                     connection = id, peer:% = caller, reason = reason.name();
-                    "ws-conn-{id} {caller} handshake failed: {why}"
+                    "ws-conn-{id} {caller}{path} handshake failed: {why}"
                 ),
             };
         }
@@ -283,7 +288,7 @@ fn serve(reception: &Arc<Reception>, id: u64, caller: Caller) {
         rest,
     });
     info!(
-        connection = id, peer:% = connection.peer_addr(), path:% = Escaped(connection.path());
+        connection = id, peer:% = caller, path:% = Escaped(connection.path());
         "{name} {} opened", Escaped(connection.path())
     );
     roster.opened(id, &connection, goodbye());

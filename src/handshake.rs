@@ -111,6 +111,8 @@ pub(crate) enum Outcome {
     Refused {
         /// Where it comes from, as far as its request could be read.
         client: Option<IpAddr>,
+        /// What was asked for, as far.
+        path: Option<String>,
         reason: Reason,
         status: Option<u16>,
         why: String,
@@ -407,11 +409,13 @@ fn is_key(key: &str) -> bool {
 
 fn refuse(wire: &Wire, failure: Failure, request: Option<&Request>) -> Outcome {
     let client = request.and_then(Request::client_ip);
+    let path = request.map(|request| request.path().to_owned());
     let (reason, response) = match failure {
         Failure::Answer(reason, response) => (reason, response),
         Failure::Silent(reason, why) => {
             return Outcome::Refused {
                 client,
+                path,
                 reason,
                 status: None,
                 why,
@@ -419,9 +423,20 @@ fn refuse(wire: &Wire, failure: Failure, request: Option<&Request>) -> Outcome {
         }
     };
     respond(wire, &response, request.is_some_and(Request::is_head));
-    let why = String::from_utf8_lossy(response.body()).trim().to_owned();
+    let mut why = String::from_utf8_lossy(response.body()).trim().to_owned();
+    // The answer repeats nothing that was sent; the log may, escaped and cut.
+    let sent = match reason {
+        Reason::Origin => request.and_then(|request| request.header("Origin")),
+        Reason::Host => request.and_then(|request| request.header("Host")),
+        _ => None,
+    };
+    if let Some(sent) = sent {
+        why.push_str(": ");
+        why.push_str(sent);
+    }
     Outcome::Refused {
         client,
+        path,
         reason,
         status: Some(response.status()),
         why,

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -214,7 +214,9 @@ fn parse_port(port: &str, address: &str) -> Result<u16> {
 
 fn cannot_listen(address: &dyn fmt::Display, error: io::Error) -> Error {
     let way_out = match error.kind() {
-        io::ErrorKind::AddrInUse => " (another program listens there; stop it, or take another)",
+        io::ErrorKind::AddrInUse => {
+            " (another program listens there; stop it, or take another port)"
+        }
         io::ErrorKind::NotFound => " (its folder has to exist)",
         io::ErrorKind::PermissionDenied => " (ports below 1024 need a privilege)",
         _ => "",
@@ -293,6 +295,9 @@ fn bind_unix(path: &Path) -> Result<Listener> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&socket2::SockAddr::unix(path)?)?;
         let file = OwnFile::of(path)?;
+        // As a port of this host: any program may connect, whatever the umask. Its folder can keep
+        // programs away.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok((UnixListener::from(std::os::fd::OwnedFd::from(socket)), file))

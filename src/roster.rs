@@ -143,10 +143,9 @@ impl Roster {
     /// Takes a place for a connection that is about to open, and one of those of its address, if
     /// that is known. It has both until its thread ends, however that ends.
     pub(crate) fn seat(&self, id: u64, address: Option<IpAddr>) -> Result<(), Full> {
+        // Also when the server stops: who is in its handshake then was waiting in the queue of a
+        // socket that the next process takes over, and is told by 1001 that it may come again.
         let mut state = self.state();
-        if state.stopping {
-            return Err(Full::Stopping);
-        }
         if state.seated >= self.max_connections {
             return Err(Full::Places(self.max_connections));
         }

@@ -52,6 +52,9 @@ pub(crate) struct Manual {
 
 /// Serve hello, clock and counter, as pages and as WebSockets at the same URLs
 #[derive(clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 ended, 1 could not start or stop, 2 wrong usage, 65 the state is damaged,\n78 its directory cannot be used."
+)]
 pub(crate) struct Serve {
     /// Listen here; repeatable. ADDR is HOST:PORT, [V6]:PORT, :PORT (all addresses of both IP
     /// families) or unix:/path; with port 0 the system chooses one. /hello, /clock and /counter
@@ -175,7 +178,7 @@ pub(crate) struct Serve {
 
     /// Log exactly from this level on: off, error, warn, info, debug, trace; -v goes before it.
     /// A port that the system has chosen is told at every level but off
-    #[arg(long, value_name = "LEVEL", env = "PLAINWS_LOG_LEVEL")]
+    #[arg(long, value_name = "LEVEL", env = "PLAINWS_LOG_LEVEL", value_parser = level)]
     pub(crate) log_level: Option<LevelFilter>,
 
     /// Log as text, or as one JSON object a line: text, json
@@ -276,7 +279,12 @@ fn per_address(text: &str) -> Result<PerAddress, String> {
     }
 }
 
-pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
+    text.parse()
+        .map_err(|_| "write off, error, warn, info, debug or trace".to_owned())
+}
+
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("write a number above 0".to_owned()),
         Ok(n) => Ok(n),

@@ -28,18 +28,29 @@ struct Limits {
 }
 
 /// Raises what may be raised, and refuses more connections than the limits carry.
-pub(crate) fn prepare(max_connections: usize, listeners: usize) -> Result<()> {
+/// `metrics` is whether there is a listener for figures, which has guests of its own.
+pub(crate) fn prepare(max_connections: usize, listeners: usize, metrics: bool) -> Result<()> {
     let limits = Limits {
         files: raise_open_files(),
         tasks: fs::read_to_string("/proc/self/cgroup")
             .ok()
-            .and_then(|cgroups| tasks(&cgroups, Path::new("/sys/fs/cgroup"))),
+            .and_then(|cgroups| tasks(&cgroups, Path::new("/sys/fs/cgroup")))
+            .into_iter()
+            .chain(own_tasks())
+            .min(),
     };
-    Ok(check(max_connections as u64, listeners as u64, limits)?)
+    let guests = if metrics { 2 * GUESTS } else { GUESTS };
+    let listeners = listeners as u64 + u64::from(metrics);
+    Ok(check(max_connections as u64, guests, listeners, limits)?)
 }
 
-fn check(connections: u64, listeners: u64, limits: Limits) -> std::result::Result<(), String> {
-    let clients = connections.saturating_add(GUESTS);
+fn check(
+    connections: u64,
+    guests: u64,
+    listeners: u64,
+    limits: Limits,
+) -> std::result::Result<(), String> {
+    let clients = connections.saturating_add(guests);
     let files = clients.saturating_add(FILES_AT_REST + FILES_A_LISTENER * listeners);
     if let Some(limit) = limits.files.filter(|&limit| limit < files) {
         return Err(format!(
@@ -52,11 +63,17 @@ fn check(connections: u64, listeners: u64, limits: Limits) -> std::result::Resul
     if let Some(limit) = limits.tasks.filter(|&limit| limit < tasks) {
         return Err(format!(
             "--max-connections {connections} needs {tasks} threads, and the limit is {limit}: \
-             raise it (TasksMax= of the service, pids.max of its cgroup), or allow {} connections",
+             raise it (TasksMax= of the service, pids.max of its cgroup, ulimit -u), or allow {} connections",
             limit.saturating_sub(tasks - connections)
         ));
     }
     Ok(())
+}
+
+/// What this user may have (ulimit -u), which does not hold for root.
+fn own_tasks() -> Option<u64> {
+    let limit = getrlimit(Resource::Nproc).current;
+    limit.filter(|_| !rustix::process::geteuid().is_root())
 }
 
 /// The limit of open files, raised as far as it goes.
@@ -110,17 +127,20 @@ mod tests {
     #[test]
     fn what_the_limits_do_not_carry_is_refused_with_both_numbers() {
         let limits = |files, tasks| Limits { files, tasks };
-        assert_eq!(check(u64::MAX, 3, limits(None, None)), Ok(()));
-        assert_eq!(check(1000, 3, limits(Some(1169), Some(1147))), Ok(()));
-        let why = check(1000, 3, limits(Some(1168), None)).expect_err("a file too few");
+        assert_eq!(check(u64::MAX, GUESTS, 3, limits(None, None)), Ok(()));
+        assert_eq!(
+            check(1000, GUESTS, 3, limits(Some(1169), Some(1147))),
+            Ok(())
+        );
+        let why = check(1000, GUESTS, 3, limits(Some(1168), None)).expect_err("a file too few");
         for part in ["1000 needs 1169 open files", "limit is 1168", "allow 999 "] {
             assert!(why.contains(part), "{why}");
         }
-        let why = check(1000, 3, limits(None, Some(1146))).expect_err("a thread too few");
+        let why = check(1000, GUESTS, 3, limits(None, Some(1146))).expect_err("a thread too few");
         for part in ["1000 needs 1147 threads", "limit is 1146", "allow 999 "] {
             assert!(why.contains(part), "{why}");
         }
-        let why = check(1000, 3, limits(Some(64), None)).expect_err("too few for any");
+        let why = check(1000, GUESTS, 3, limits(Some(64), None)).expect_err("too few for any");
         assert!(why.contains("allow 0 connections"), "{why}");
     }
 

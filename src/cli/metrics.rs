@@ -22,6 +22,8 @@ const PATH: &str = "/metrics";
 const TAKEN: [&str; 5] = ["/", "/healthz", "/hello", "/clock", "/counter"];
 
 /// At the end, a client that does not read its answer is waited for so long.
+/// Who asks for figures has the question ready.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where the figures are to be had.
@@ -141,6 +143,9 @@ pub(crate) fn listen(
             PATH => Some(figures.answer()),
             _ => Some(Response::text(404, format!("the figures are at {PATH}")).into()),
         })
+        // Pages need no place: what is left is what the library has for them.
+        .max_connections(1)
+        .open_timeout(OPEN_TIMEOUT)
         .close_timeout(CLOSE_TIMEOUT);
     for listener in Listener::bind(address)? {
         server = server.listen(listener);

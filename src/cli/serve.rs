@@ -2,11 +2,11 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::{error, info};
+use log::{error, info, warn};
 use plainws::{Address, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -19,6 +19,10 @@ use super::state::State;
 use super::{limits, logger, sockets};
 use crate::apps::{App, Apps, Pages};
 
+/// While the state is saved at the end, signals are looked for this often.
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
+/// Saving takes longer than this only if something is wrong with the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Signals closer together than this are one.
 const SAME_REQUEST: Duration = Duration::from_millis(10);
 
@@ -60,7 +64,8 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         let secure = is_secure(place.security, &place.name, keys.is_some())?;
         listeners.push((place, secure));
     }
-    limits::prepare(args.max_connections, listeners.len())?;
+    let has_metrics = matches!(args.metrics, Some(Place::Address(_)));
+    limits::prepare(args.max_connections, listeners.len(), has_metrics)?;
     let owners: Vec<Option<App>> = listeners.iter().map(|(place, _)| place.app).collect();
     let mut figures = Figures::new();
     state.tell(&mut figures);
@@ -100,9 +105,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             _ => server.listen(listener),
         };
     }
+    // Before anybody is served: it may fail.
+    let _figures = metrics::listen(args.metrics.as_ref(), &figures)?;
     let server = Arc::new(server.start()?);
     figures.watch(&server);
-    let _figures = metrics::listen(args.metrics.as_ref(), &figures)?;
     for (chosen, place) in places {
         match chosen {
             true => info!(target: logger::CHOSEN, "{place}"),
@@ -125,6 +131,9 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         // Of a terminal that closes SIGHUP means to end, as ever; else to read the files again.
         let terminal_gone = at_terminal && !std::io::stderr().is_terminal();
         if signal == SIGHUP && !terminal_gone {
+            if stopping.is_some() {
+                continue;
+            }
             notify.reloading(|| match &keys {
                 Some(keys) => keys.read_again(),
                 None => info!("SIGHUP: there is no certificate to read again"),
@@ -153,24 +162,60 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         info!("{name}: closing {connections}");
         notify.stopping(args.close_timeout);
         let (handle, limit) = (server.handle(), args.close_timeout);
-        let state = Arc::clone(&state);
-        thread::spawn(move || {
+        let saved = Arc::clone(&state);
+        let shut_down = move || {
             if !handle.shutdown(limit) {
                 error!("a connection's thread did not end within {limit:?}");
-                if let Err(lost) = state.finish() {
+                if let Err(lost) = saved.finish() {
                     error!("{lost}");
                 }
                 logger::flush();
                 std::process::exit(1);
             }
-        });
+        };
+        let shutdown = thread::Builder::new().name("shutdown".to_owned());
+        if let Err(error) = shutdown.spawn(shut_down.clone()) {
+            // Without a thread it is done here, where a second signal is not heard.
+            error!("cannot start a thread to shut down: {error}");
+            shut_down();
+        }
     }
     let ended = waiting.join();
     // After the last client, and whatever has ended the server.
-    state.finish()?;
+    match finish(state)? {
+        Some(value) => info!("ended; counter saved with {value}"),
+        None => info!("ended"),
+    }
     match ended {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
         Err(_) => Err("waiting for the server panicked".into()),
+    }
+}
+
+/// Saves what is left to save. A disk may hang for ever: another signal ends the waiting for it.
+fn finish(state: Arc<State>) -> plainws::Result<Option<i64>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let (tell, told) = mpsc::channel();
+    let saving = move || {
+        let _ = tell.send(state.finish());
+    };
+    thread::Builder::new()
+        .name("finish".to_owned())
+        .spawn(saving)?;
+    let since = Instant::now();
+    let mut patient = false;
+    loop {
+        match told.recv_timeout(LISTEN_EVERY) {
+            Ok(finished) => return finished,
+            Err(_) if signals.pending().next().is_some() => {
+                return Err("ended by a signal before the state was saved".into());
+            }
+            Err(_) if !patient && since.elapsed() > PATIENCE => {
+                patient = true;
+                warn!("waiting for the disk to take the state; another signal ends at once");
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -42,7 +42,11 @@ pub(crate) fn places(wanted: &[Listen]) -> Result<Vec<Place>> {
             Security::Default => same.map_or(Security::Default, |w| w.security),
             security => security,
         };
-        info!("socket {} handed over: {address}", plainws::escaped(&name));
+        match name.as_str() {
+            // sd_listen_fds_with_names(3)
+            "unknown" => info!("socket without a name handed over: {address}"),
+            name => info!("socket {} handed over: {address}", plainws::escaped(name)),
+        }
         places.push(Place {
             app,
             security,

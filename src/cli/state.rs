@@ -111,10 +111,10 @@ impl State {
         );
     }
 
-    /// Saves what is left to save, once nobody changes it any more.
-    pub(crate) fn finish(&self) -> plainws::Result<()> {
+    /// Saves what is left to save, once nobody changes it any more: the value, if it is saved.
+    pub(crate) fn finish(&self) -> plainws::Result<Option<i64>> {
         let Some(store) = &self.store else {
-            return Ok(());
+            return Ok(None);
         };
         // What the last clients sent may still wait for the hub's thread.
         let (tell, told) = mpsc::channel();
@@ -126,8 +126,9 @@ impl State {
         if value != self.handed.load(Ordering::Acquire) {
             store.put(value.to_string())?;
         }
-        let lost = |error| format!("{error}: the value was {value}").into();
-        store.flush().map_err(lost)
+        let lost = |error: Error| Error::other(format!("{error}: the value {value} is lost"));
+        store.flush().map_err(lost)?;
+        Ok(Some(value))
     }
 }
 

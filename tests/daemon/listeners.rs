@@ -32,7 +32,7 @@ fn start_up_tells_each_listener_as_the_readme_shows() {
                 .contains(&format!("<h1>{app}</h1>"))
         );
     }
-    assert_eq!(stopped(daemon).len(), 4, "a line each, and one for the end");
+    assert_eq!(stopped(daemon).len(), 5, "a line each, and two for the end");
 }
 
 #[test]

@@ -32,9 +32,10 @@ fn lines_with(more: &[&str]) -> Vec<String> {
 #[test]
 fn without_v_only_start_and_end_are_logged() {
     let lines = lines_with(&[]);
-    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_eq!(lines.len(), 3, "{lines:#?}");
     assert!(lines[0].contains("index at http://"), "{lines:#?}");
     assert!(lines[1].contains("SIGTERM"), "{lines:#?}");
+    assert!(lines[2].contains("ended"), "{lines:#?}");
 }
 
 #[test]
@@ -243,12 +244,13 @@ pub(super) fn lines_in_file(
 #[test]
 fn a_line_has_a_priority_and_no_timestamp_in_the_journal() {
     let lines = lines_in_file(|device, inode| format!("{device}:{inode}"), &[], |_| {});
-    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_eq!(lines.len(), 3, "{lines:#?}");
     assert!(
         lines[0].starts_with("<6>[INFO] index at http://127.0.0.1:"),
         "{lines:#?}"
     );
     assert!(lines[1].starts_with("<6>[INFO] SIGTERM"), "{lines:#?}");
+    assert_eq!(lines[2], "<6>[INFO] ended");
 }
 
 #[test]
@@ -256,7 +258,7 @@ fn a_line_has_a_timestamp_elsewhere_also_below_the_journal() {
     // A daemon that a service starts inherits the variable; its stderr need not be the journal.
     for journal in ["", "1:2", "nonsense"] {
         let lines = lines_in_file(|_, _| journal.to_owned(), &[], |_| {});
-        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert_eq!(lines.len(), 3, "{lines:#?}");
         for line in lines {
             let time = line.split(' ').next().unwrap();
             let Ok(time) = DateTime::parse_from_rfc3339(time) else {

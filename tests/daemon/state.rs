@@ -411,7 +411,7 @@ fn a_value_that_cannot_be_saved_at_the_end_is_named_and_the_exit_code_is_1() {
     );
     let lines = daemon.lines();
     assert!(
-        lines.last().unwrap().ends_with("the value was 7"),
+        lines.last().unwrap().ends_with("the value 7 is lost"),
         "{lines:#?}"
     );
 }

@@ -287,3 +287,23 @@ fn exit_codes_tell_how_it_ended() {
         "{errors:?}"
     );
 }
+
+#[test]
+fn a_greeting_is_no_answer() {
+    let greets = |ws: &Connection| {
+        ws.send("welcome")?;
+        let asked = ws.recv()?;
+        ws.send(format!("you said {asked}"))?;
+        // Stays until the client leaves.
+        ws.recv().map(drop)
+    };
+    let server = Server::builder(greets).listen("127.0.0.1:0");
+    let server = server.start().expect("a server");
+    for _ in 0..10 {
+        let (code, lines, errors) = run(&[&uri(&server), "--one", "--message", "x"], "");
+        // One that comes with our own message on its way may be taken for the answer.
+        assert!(lines == ["you said x"] || lines == ["welcome"], "{lines:?}");
+        assert_eq!((code, errors), (0, vec![]));
+    }
+    drop(server);
+}

@@ -87,7 +87,7 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "TIME", help_heading = "Connection", default_value = "20s", value_parser = units::duration_or_off)]
     pub(crate) ping_timeout: OrOff,
 
-    /// Send one message, print one answer, end. The message is --message or the whole input
+    /// Send one message, print the next one that arrives, end. The message is --message or the whole input
     /// without its last line end; an empty input sends nothing
     #[arg(long, help_heading = "Messages", conflicts_with = "reconnect")]
     pub(crate) one: bool,

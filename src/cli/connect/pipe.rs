@@ -6,8 +6,8 @@
 
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ struct Output {
     json: bool,
     one: bool,
     uri: String,
+    /// The message of `--one` is sent: what comes now is an answer. Locked while it is on its way.
+    asked: Mutex<bool>,
     /// The answer of `--one` has come.
     answered: AtomicBool,
     /// Nobody reads the output any more: nothing more to say, and nothing wrong.
@@ -74,6 +76,7 @@ impl Output {
             json: args.json,
             one: args.one,
             uri: shown_uri(&args.uri),
+            asked: Mutex::new(false),
             answered: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             failed: AtomicU8::new(0),
@@ -83,8 +86,12 @@ impl Output {
     /// In the thread `receive`.
     fn show(&self, session: &Session, event: &Event) {
         let is_message = matches!(event, Event::Message(_));
-        if is_message && self.one && self.answered.swap(true, Ordering::SeqCst) {
-            return;
+        if is_message && self.one {
+            // A greeting that came before is no answer, nor is what comes behind the answer.
+            let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if !asked || self.answered.swap(true, Ordering::SeqCst) {
+                return;
+            }
         }
         let line = match event {
             Event::Note(sentence) => {
@@ -205,12 +212,14 @@ fn feed(
     let work = move || {
         match one {
             Some(message) => {
-                if let Some(connection) = session.connection(None)
-                    && let Some(message) = message
+                let mut asked = output.asked.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(message) = message
+                    && let Some(connection) = session.connection(None)
                 {
                     // An error is the end of the session, which tells more.
                     let _ = connection.send(message);
                 }
+                *asked = true;
             }
             None => {
                 if let Err((code, sentence)) = send_lines(&session) {
