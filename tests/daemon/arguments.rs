@@ -185,6 +185,21 @@ fn each_variable_of_the_readme_is_read() {
 }
 
 #[test]
+fn a_variable_without_a_value_is_as_good_as_none() {
+    // As a line of a file of settings may leave it.
+    let mut command = plainws_command(&["serve"]);
+    for (told, _) in readme("serve").into_values() {
+        if !told.variable.is_empty() {
+            command.env(told.variable, "");
+        }
+    }
+    command.args(["--listen", "127.0.0.1:0"]);
+    let daemon = Daemon::spawn(command);
+    daemon.wait_line("index at ");
+    stopped(daemon);
+}
+
+#[test]
 fn variables_do_what_the_flags_do() {
     let mut command = plainws_command(&["serve"]);
     command.envs([
