@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::process::{PLAINWS, Server, echo_example};
 use crate::table::Row;
+use crate::usage::open_files_limit;
 
 /// What can be measured.
 #[derive(Clone, Copy)]
@@ -116,19 +117,18 @@ fn echo() -> Result<Server> {
 /// What the daemon is started with beside its listener: room for all clients, no pings in one round
 /// and not in another, and no end for a client that has stopped reading, however long the rounds
 /// are.
-const ARGUMENTS: [&str; 6] = [
-    "--ping-interval",
-    "off",
-    "--max-connections",
-    "20000",
-    "--write-timeout",
-    "off",
-];
+const ARGUMENTS: [&str; 4] = ["--ping-interval", "off", "--write-timeout", "off"];
+/// More clients than any scenario has, if so many files may be open.
+const ROOM: u64 = 20_000;
+/// Open files that the daemon wants beside those of its clients, and some to spare.
+const BESIDE: u64 = 400;
 
 /// Starts the daemon with one of its apps.
 fn plainws(app: &'static str, more: &[&str]) -> Result<Server> {
     let listen = format!("{app}=127.0.0.1:0");
-    let mut arguments = vec!["serve", "--listen", &listen];
+    let files = open_files_limit(std::process::id())?;
+    let room = ROOM.min(files.saturating_sub(BESIDE)).max(1).to_string();
+    let mut arguments = vec!["serve", "--listen", &listen, "--max-connections", &room];
     arguments.extend(ARGUMENTS);
     arguments.extend(more);
     Server::start(app, Path::new(PLAINWS), &arguments)
