@@ -17,11 +17,11 @@ use crossbeam_channel::{Receiver, Sender};
 use log::error;
 use rustix::event::{PollFd, PollFlags};
 
-use crate::bell::Bell;
+use crate::connection::outbox::Outbox;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::outbox::Outbox;
 use crate::wire;
+use crate::wire::bell::Bell;
 
 /// What connections ask for.
 enum Request {

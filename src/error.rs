@@ -1,5 +1,6 @@
 //! `Error`: what can go wrong, in the user's words, and `Closed`: how a connection ended.
 
+use std::any::Any;
 use std::{fmt, io};
 
 use crate::escaped::Escaped;
@@ -221,6 +222,15 @@ impl fmt::Display for Refused {
             write!(f, ": {}", Escaped(body))?;
         }
         Ok(())
+    }
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "no text",
     }
 }
 

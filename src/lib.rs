@@ -106,71 +106,49 @@
 //! without the frames: `plainws::client`, the heads that a client sends and gets while it opens a
 //! connection, without passwords and cookies, and `plainws::keepalive`, pings and pongs.
 
-// The path of a message, in order.
-mod endpoint;
-mod listener;
+// The two ends.
+mod client;
 mod server;
-// Part of the server: its accept loops, and the threads and places of its clients.
-mod accept;
-mod roster;
 
-mod handshake;
-
+// What both share, from the top down: a `use` points down this list, never up.
+mod caretaker;
 mod connection;
-// Its two halves.
-mod inbox;
-mod outbox;
-
+mod http;
 mod hub;
+mod tls;
+mod wire;
 
 // State that outlives the process.
 mod store;
 
-mod caretaker;
-
-// The other end: what becomes of a URL has files of its own.
-mod client;
-
 // What they stand on.
-mod backlog;
-mod bell;
+mod address;
 mod config;
 mod deadline;
 mod error;
 mod escaped;
-mod forwarded;
-mod frame;
-mod keepalive;
+mod lock;
 mod message;
-mod metrics;
-mod origin;
-mod progress;
-mod pulse;
-mod request;
-mod response;
-mod socket;
-mod subprotocols;
-mod tls;
-mod wire;
 
+pub use address::Address;
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use connection::{Connection, Messages};
-pub use endpoint::Endpoint;
 pub use error::{Closed, Error, Refused, Result};
 pub use escaped::escaped;
-pub use forwarded::Network;
-pub use handshake::Answer;
+pub use http::request::Request;
+pub use http::response::Response;
 pub use hub::{Clients, Hub, Registration};
-pub use listener::{Address, Listener};
 pub use message::{CloseCode, CloseFrame, Message};
-pub use metrics::Metrics;
-pub use request::Request;
-pub use response::Response;
+pub use server::endpoint::Endpoint;
+pub use server::handshake::Answer;
+pub use server::listener::Listener;
+pub use server::metrics::Metrics;
+pub use server::proxies::Network;
 pub use server::{Builder, Handle, Server, serve};
-pub use socket::Socket;
 pub use store::Store;
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls};
+pub use wire::socket::Socket;
 
 /// The README's code compiles and runs with the tests.
 #[cfg(doctest)]

@@ -14,7 +14,7 @@ use super::attempt::{self, Attempt};
 use crate::deadline::Deadline;
 use crate::error::{Error, Refused, Result};
 use crate::escaped::Escaped;
-use crate::request;
+use crate::http::request;
 use crate::wire::Wire;
 
 const MAX_HEAD: usize = 64 * 1024;

@@ -8,10 +8,10 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 use super::attempt::Attempt;
+use crate::address::Address;
 use crate::error::{Error, Result};
-use crate::listener::Address;
-use crate::socket::Socket;
 use crate::wire::Wire;
+use crate::wire::socket::Socket;
 
 /// A way to the server, and the addresses of its ends.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
-use crate::subprotocols;
+use crate::http::subprotocols;
 
 use super::target::Target;
 

@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::session::Session;
 use crate::deadline::Deadline;
-use crate::socket::Socket;
 use crate::wire;
+use crate::wire::socket::Socket;
 
 /// One record is at most 16 KiB and a little. More than a few waiting means that the peer makes
 /// the session answer (key updates, alerts) and reads nothing.

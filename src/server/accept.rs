@@ -4,7 +4,6 @@
 //! The loop outlives whatever accepting or starting a thread may refuse: it only waits a little
 //! and says so. It answers no request itself, and never waits for a client.
 
-use std::any::Any;
 use std::io;
 use std::net::IpAddr;
 use std::panic::{self, AssertUnwindSafe};
@@ -17,22 +16,24 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use tungstenite::protocol::Role;
 
-use crate::bell::Bell;
+use crate::address::Address;
 use crate::caretaker::Caretaker;
 use crate::config::Config;
 use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;
+use crate::error::panic_text;
 use crate::escaped::Escaped;
-use crate::forwarded::Caller as Shown;
-use crate::handshake::{self, Handler, Outcome, Place, Rules};
-use crate::listener::{Address, Listener};
+use crate::http::request::Request;
+use crate::http::response::Response;
 use crate::message::{CloseCode, CloseFrame};
-use crate::metrics::{Counters, Reason};
-use crate::pulse::Pulse;
-use crate::request::Request;
-use crate::response::Response;
-use crate::roster::{Full, Roster};
+use crate::server::handshake::{self, Handler, Outcome, Place, Rules};
+use crate::server::listener::Listener;
+use crate::server::metrics::{Counters, Reason};
+use crate::server::proxies::Caller as Shown;
+use crate::server::pulse::Pulse;
+use crate::server::roster::{Full, Roster};
 use crate::tls::Tls;
+use crate::wire::bell::Bell;
 use crate::wire::{self, Wire};
 
 /// How long the loop rests when the system refuses to accept.
@@ -320,14 +321,6 @@ fn handle(connection: &Connection, handler: &Handler, name: &str) -> CloseFrame 
             );
             CloseFrame::cut(CloseCode::INTERNAL_ERROR, "")
         }
-    }
-}
-
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (_, Some(text)) => text,
-        _ => "no text",
     }
 }
 

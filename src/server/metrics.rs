@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::connection::tally::Tally;
+
 /// What a server has done since it started, and what it holds now; see
 /// [`Server::metrics`](crate::Server::metrics).
 ///
@@ -53,6 +55,15 @@ impl Metrics {
             .into_iter()
             .zip(counts)
             .map(|(reason, count)| (reason.name(), count))
+    }
+
+    pub(crate) fn add_tally(&mut self, all: Tally) {
+        self.messages_in = all.messages_in;
+        self.messages_out = all.messages_out;
+        self.bytes_in = all.bytes_in;
+        self.bytes_out = all.bytes_out;
+        self.slow_closed = all.slow_closed;
+        self.backlog_bytes = all.backlog_bytes;
     }
 }
 
@@ -166,37 +177,6 @@ impl Counters {
         metrics.accepted = read(&self.accepted);
         metrics.pages = read(&self.pages);
         metrics.refused = std::array::from_fn(|i| read(&self.refused[i]));
-    }
-}
-
-/// What one client has sent and received; or all clients that have left.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) messages_in: u64,
-    pub(crate) messages_out: u64,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
-    pub(crate) slow_closed: u64,
-    pub(crate) backlog_bytes: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: Tally) {
-        self.messages_in += other.messages_in;
-        self.messages_out += other.messages_out;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-        self.slow_closed += other.slow_closed;
-        self.backlog_bytes += other.backlog_bytes;
-    }
-
-    pub(crate) fn fill(self, metrics: &mut Metrics) {
-        metrics.messages_in = self.messages_in;
-        metrics.messages_out = self.messages_out;
-        metrics.bytes_in = self.bytes_in;
-        metrics.bytes_out = self.bytes_out;
-        metrics.slow_closed = self.slow_closed;
-        metrics.backlog_bytes = self.backlog_bytes;
     }
 }
 

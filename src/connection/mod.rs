@@ -1,6 +1,14 @@
 //! `Connection`: what a handler and a client hold. Receives through the inbox, sends through the
 //! outbox, and waits for bytes outside the locks of both.
 
+mod backlog;
+pub(crate) mod frame;
+mod inbox;
+mod keepalive;
+pub(crate) mod outbox;
+mod progress;
+pub(crate) mod tally;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +18,18 @@ use std::time::{Duration, Instant};
 use log::info;
 use tungstenite::protocol::Role;
 
+use crate::address::Address;
 use crate::caretaker::Caretaker;
 use crate::config::Config;
+use crate::connection::inbox::{Inbox, Look};
+use crate::connection::outbox::Outbox;
+use crate::connection::tally::Tally;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
 use crate::escaped::Escaped;
-use crate::forwarded::Caller;
-use crate::inbox::{Inbox, Look};
-use crate::listener::Address;
+use crate::http::request::Request;
 use crate::message::{CloseCode, CloseFrame, Message};
-use crate::metrics::Tally;
-use crate::outbox::Outbox;
-use crate::request::Request;
+use crate::server::proxies::Caller;
 use crate::wire::Wire;
 
 /// After the last word, what a peer still sends is read and thrown away up to these bounds, so

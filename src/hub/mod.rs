@@ -14,12 +14,12 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender};
 use log::error;
 
-use crate::accept::panic_text;
 use crate::connection::Connection;
+use crate::connection::frame::{Frames, Topic};
+use crate::connection::outbox::Outbox;
+use crate::error::panic_text;
 use crate::escaped::Escaped;
-use crate::frame::{Frames, Topic};
 use crate::message::Message;
-use crate::outbox::Outbox;
 
 /// Updates that may wait; who adds one more waits for the hub.
 const QUEUE: usize = 1024;

@@ -1,11 +1,11 @@
-//! `Listener`: a bound socket that clients come to, TCP or Unix, and `Address`, its name.
+//! `Listener`: a bound socket that clients come to, TCP or Unix.
 //!
 //! Binds what is written as text, or takes over sockets that somebody else has bound. Accepting
 //! never blocks; `server.rs` waits.
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::tls::Tls;
 use crate::wire::Wire;
@@ -21,49 +22,6 @@ use crate::wire::Wire;
 /// std listens with a backlog of 128, too few when a thousand pages reconnect at once. The
 /// kernel lowers it to its own limit (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
-
-/// The address of one end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// IP address and port.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket; none for a client's end, which has no name.
-    Unix(Option<Arc<Path>>),
-}
-
-impl Address {
-    /// The port of a TCP address.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Address::Tcp(address) => Some(address.port()),
-            Address::Unix(_) => None,
-        }
-    }
-
-    /// The IP address of a TCP address.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Address::Tcp(address) => Some(address.ip()),
-            Address::Unix(_) => None,
-        }
-    }
-
-    /// An IPv4 client of a socket for both families shows as `::ffff:127.0.0.1`; say it plainly.
-    fn plain(address: SocketAddr) -> Address {
-        Address::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
-    }
-}
-
-/// `127.0.0.1:8765`, `[::1]:8765` or `unix:/path`.
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => address.fmt(f),
-            Address::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
-            Address::Unix(None) => f.write_str("unix:"),
-        }
-    }
-}
 
 /// A bound socket that clients come to.
 #[derive(Debug)]

@@ -13,10 +13,11 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
+use crate::connection::tally::Tally;
 use crate::deadline::Deadline;
-use crate::forwarded::household;
 use crate::message::CloseFrame;
-use crate::metrics::{Metrics, Tally};
+use crate::server::metrics::Metrics;
+use crate::server::proxies::household;
 use crate::wire::Wire;
 
 /// Threads beyond the connections' own: clients in their handshake, pages, health checks, and
@@ -199,7 +200,7 @@ impl Roster {
         for (wire, connection) in clients {
             all.add(tally(&wire, connection.as_ref()));
         }
-        all.fill(metrics);
+        metrics.add_tally(all);
     }
 
     /// Waits until the number of open connections is another than `known`, or for the deadline:

@@ -5,6 +5,9 @@
 //! one call. All methods take `&self` and any thread may call them; who may write when is the
 //! business of `outbox.rs`.
 
+pub(crate) mod bell;
+pub(crate) mod socket;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::deadline::Deadline;
-use crate::socket::Socket;
 use crate::tls::Session;
+use crate::wire::socket::Socket;
 
 /// One connection's way for bytes, and how many have gone through it.
 #[derive(Debug)]

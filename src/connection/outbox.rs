@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 use log::{debug, log_enabled};
 use tungstenite::protocol::Role;
 
-use crate::backlog::{Backlog, Kind};
 use crate::caretaker::Caretaker;
 use crate::config::Config;
+use crate::connection::backlog::{Backlog, Kind};
+use crate::connection::frame::{self, FrameRef, Frames, Shown};
+use crate::connection::keepalive::{self, Keepalive};
+use crate::connection::tally::Tally;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
-use crate::frame::{self, FrameRef, Frames, Shown};
-use crate::keepalive::{self, Keepalive};
 use crate::message::{CloseCode, CloseFrame, Message};
-use crate::metrics::Tally;
 use crate::wire::Wire;
 
 /// `write` hands over to the socket when this much has been queued.

@@ -18,12 +18,9 @@ mod pipe;
 #[cfg(feature = "tls")]
 #[cfg_attr(
     not(any(target_vendor = "apple", plainws_native_tls)),
-    path = "tls/openssl.rs"
+    path = "openssl.rs"
 )]
-#[cfg_attr(
-    any(target_vendor = "apple", plainws_native_tls),
-    path = "tls/native.rs"
-)]
+#[cfg_attr(any(target_vendor = "apple", plainws_native_tls), path = "native.rs")]
 mod provider;
 #[cfg(feature = "tls")]
 mod session;

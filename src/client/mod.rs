@@ -25,11 +25,11 @@ use crate::caretaker::Caretaker;
 use crate::config::{Config, DEFAULT_CLIENT_MAX_SIZE, connection_options};
 use crate::connection::{Connection, Opened};
 use crate::error::{Error, Result};
-use crate::request::Request;
-use crate::socket::Socket;
+use crate::http::request::Request;
 #[cfg(feature = "tls")]
 use crate::tls::Identity;
 use crate::tls::Trust;
+use crate::wire::socket::Socket;
 use answer::Answer;
 pub(crate) use attempt::Attempt;
 use dial::Line;

@@ -5,8 +5,8 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use crate::bell::Bell;
 use crate::deadline::Deadline;
+use crate::wire::bell::Bell;
 
 /// How often a thread has answered its bell.
 #[derive(Debug, Default)]

@@ -11,9 +11,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+use crate::address::Address;
 use crate::error::Error;
-use crate::listener::Address;
-use crate::request::Request;
+use crate::http::request::Request;
 
 /// A block of IP addresses, or all peers of Unix sockets: who is trusted by
 /// [`Builder::trusted_proxies`](crate::Builder::trusted_proxies).

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 
 use crate::error::{Error, Result};
-use crate::listener::Listener;
+use crate::server::listener::Listener;
 
 /// Where a server listens: an address as text, or a socket that was bound elsewhere.
 #[derive(Debug)]

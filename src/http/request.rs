@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::escaped::Escaped;
-use crate::response::Response;
+use crate::http::response::Response;
 
 /// Limits of a request head, in bytes; browsers' cookies fit.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;

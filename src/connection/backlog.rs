@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::frame::{self, Topic};
+use crate::connection::frame::{self, Topic};
 
 /// Frames of a stream share an allocation up to this size: fewer system calls to drain them.
 const CHUNK: usize = 16 * 1024;

@@ -1,6 +1,16 @@
 //! `serve`, and `Server` with its builder: binds, starts an accept thread a listener, and at the
 //! end closes every connection and joins every thread.
 
+mod accept;
+pub(crate) mod endpoint;
+pub(crate) mod handshake;
+pub(crate) mod listener;
+pub(crate) mod metrics;
+mod origin;
+pub(crate) mod proxies;
+mod pulse;
+mod roster;
+
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,22 +19,23 @@ use std::time::{Duration, Instant};
 
 use log::error;
 
-use crate::accept::{self, Door, Reception};
+use crate::address::Address;
 use crate::caretaker::Caretaker;
 use crate::config::{Config, connection_options};
 use crate::connection::Connection;
 use crate::deadline::Deadline;
-use crate::endpoint::Endpoint;
-use crate::error::{Error, Result};
-use crate::forwarded::Network;
-use crate::handshake::{Answer, Handler, Route, Rules};
+use crate::error::{Error, Result, panic_text};
+use crate::http::request::Request;
+use crate::http::subprotocols;
 use crate::hub;
-use crate::listener::{Address, Listener};
-use crate::metrics::{Counters, Metrics};
-use crate::request::Request;
-use crate::roster::Roster;
-use crate::subprotocols;
+use crate::server::endpoint::Endpoint;
+use crate::server::handshake::{Answer, Handler, Route, Rules};
+use crate::server::listener::Listener;
+use crate::server::metrics::{Counters, Metrics};
+use crate::server::proxies::Network;
+use crate::server::roster::Roster;
 use crate::tls::Tls;
+use accept::{Door, Reception};
 
 /// A thousand live pages on a small host.
 const DEFAULT_MAX_CONNECTIONS: usize = 1000;
@@ -487,10 +498,7 @@ impl Server {
                     format!("listening on {} failed", listener.local_addr()),
                     error,
                 ),
-                Err(panic) => Error::other(format!(
-                    "accepting panicked: {}",
-                    accept::panic_text(&*panic)
-                )),
+                Err(panic) => Error::other(format!("accepting panicked: {}", panic_text(&*panic))),
             };
             error!("{why}");
             inner.fail(why);

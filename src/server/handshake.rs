@@ -10,14 +10,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::connection::Connection;
 use crate::deadline::Deadline;
-use crate::forwarded::{self, Network};
-use crate::listener::Address;
-use crate::metrics::Reason;
-use crate::origin::{is_same_host, is_same_origin, split_port};
-use crate::request::{self, MAX_HEAD, Request};
-use crate::response::Response;
+use crate::http::request::{self, MAX_HEAD, Request};
+use crate::http::response::Response;
+use crate::server::metrics::Reason;
+use crate::server::origin::{is_same_host, is_same_origin, split_port};
+use crate::server::proxies::{self, Network};
 use crate::tls::Tls;
 use crate::wire::Wire;
 
@@ -155,7 +155,7 @@ pub(crate) fn open(
     let secured = place.tls.map_or(Ok(()), |tls| secure(wire, tls, deadline));
     let (request, rest) = match secured.and_then(|()| read_request(wire, deadline)) {
         Ok((request, rest)) => {
-            let client = forwarded::client_ip(&rules.trusted_proxies, place.peer, &request);
+            let client = proxies::client_ip(&rules.trusted_proxies, place.peer, &request);
             let request = request.at_listener(place.listener).of_client_ip(client);
             (request, rest)
         }

@@ -14,7 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::listener::Address;
+use crate::address::Address;
 
 /// A connected socket that [`connect_over`](crate::ClientBuilder::connect_over) takes: a
 /// `TcpStream` or a `UnixStream` becomes one by `into()`.

@@ -1,0 +1,6 @@
+//! HTTP/1.1 as far as an opening handshake and a page need it: `Request`, `Response`, and the names
+//! in their headers.
+
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod subprotocols;
