@@ -3,6 +3,8 @@
 //! A thread that panics with the lock held is one client's handler or one update of a hub. Code that
 //! holds a lock here does not leave it half changed, so the others go on.
 
+#![allow(dead_code, reason = "its users follow")]
+
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::deadline::Deadline;
