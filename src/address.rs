@@ -1,4 +1,6 @@
-//! `Address`: where one end of a connection is.
+//! `Address`: where one end of a connection is. And `HostPort`: how people write where it shall be.
+//!
+//! Nothing is resolved or connected here.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +46,81 @@ impl fmt::Display for Address {
             Address::Tcp(address) => address.fmt(f),
             Address::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
             Address::Unix(None) => f.write_str("unix:"),
+        }
+    }
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port` or `:port` in its two parts. Whether they are a host and
+/// a port is for the caller to say, as a URL, a `Host` header and a listener take different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostPort<'a> {
+    /// As it is written: an IPv6 address in brackets.
+    pub(crate) name: &'a str,
+    /// What stands behind the colon, if there is one.
+    pub(crate) port: Option<&'a str>,
+}
+
+impl<'a> HostPort<'a> {
+    /// Without brackets the first colon ends the host: an IPv6 address needs them.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be split, as a half sentence.
+    pub(crate) fn parse(text: &'a str) -> Result<HostPort<'a>, &'static str> {
+        let end = match text.strip_prefix('[') {
+            Some(rest) => rest.find(']').ok_or("its [ has no ]")? + 2,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (name, rest) = text.split_at(end);
+        let port = match rest {
+            "" => None,
+            rest => Some(rest.strip_prefix(':').ok_or("its port is not a number")?),
+        };
+        Ok(HostPort { name, port })
+    }
+
+    /// As resolvers and certificates want it: an IPv6 address without its brackets.
+    pub(crate) fn host(self) -> &'a str {
+        self.in_brackets().unwrap_or(self.name)
+    }
+
+    /// What stands in brackets, which should be an IPv6 address.
+    pub(crate) fn in_brackets(self) -> Option<&'a str> {
+        self.name.strip_prefix('[')?.strip_suffix(']')
+    }
+
+    /// The port as a number, in digits alone.
+    pub(crate) fn number(self) -> Option<u16> {
+        let digits = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
+        self.port.filter(digits)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_and_a_port_are_told_apart() {
+        for (text, name, host, port, number) in [
+            ("", "", "", None, None),
+            ("h", "h", "h", None, None),
+            ("h:", "h", "h", Some(""), None),
+            ("h:80", "h", "h", Some("80"), Some(80)),
+            (":80", "", "", Some("80"), Some(80)),
+            ("h:+80", "h", "h", Some("+80"), None),
+            ("h:65536", "h", "h", Some("65536"), None),
+            ("a:b:80", "a", "a", Some("b:80"), None),
+            ("[::1]", "[::1]", "::1", None, None),
+            ("[::1]:80", "[::1]", "::1", Some("80"), Some(80)),
+            ("[]:80", "[]", "", Some("80"), Some(80)),
+        ] {
+            let parsed = HostPort::parse(text).expect(text);
+            assert_eq!((parsed.name, parsed.host()), (name, host), "{text}");
+            assert_eq!((parsed.port, parsed.number()), (port, number), "{text}");
+        }
+        for wrong in ["[::1", "[::1]80", "[::1]]:80", "["] {
+            assert!(HostPort::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

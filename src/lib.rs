@@ -129,6 +129,7 @@ mod error;
 mod escaped;
 mod lock;
 mod message;
+mod network;
 
 pub use address::Address;
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
@@ -139,11 +140,11 @@ pub use http::request::Request;
 pub use http::response::Response;
 pub use hub::{Clients, Hub, Registration};
 pub use message::{CloseCode, CloseFrame, Message};
+pub use network::Network;
 pub use server::endpoint::Endpoint;
 pub use server::handshake::Answer;
 pub use server::listener::Listener;
 pub use server::metrics::Metrics;
-pub use server::proxies::Network;
 pub use server::{Builder, Handle, Server, serve};
 pub use store::Store;
 #[cfg(feature = "tls")]

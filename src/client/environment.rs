@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use super::proxy::Url;
 use super::target::Target;
+use crate::address::HostPort;
+use crate::network::Network;
 
 /// The proxies of the environment.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -28,8 +30,7 @@ enum Hosts {
     All,
     /// A host and what is below it, in lower case.
     Domain(String),
-    /// The addresses whose first bits are the same.
-    Net(IpAddr, u8),
+    Net(Network),
 }
 
 impl Environment {
@@ -91,20 +92,20 @@ impl Exception {
             return all_ports(Hosts::All);
         }
         if let Some((address, bits)) = entry.split_once('/') {
-            let address = plain(address.trim_matches(['[', ']']).parse().ok()?);
-            let bits = bits.parse().ok().filter(|bits| *bits <= width(address))?;
-            return all_ports(Hosts::Net(address, bits));
+            let address = address.trim_matches(['[', ']']).parse().ok()?;
+            return all_ports(Hosts::Net(Network::around(address, bits.parse().ok()?)?));
         }
         // Without brackets an IPv6 address has no port.
         let (host, port) = match entry.parse::<IpAddr>() {
             Ok(_) => (entry, None),
-            Err(_) => match entry.rsplit_once(':') {
-                Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
-                _ => (entry, None),
-            },
+            Err(_) => {
+                let parsed = HostPort::parse(entry).ok()?;
+                let port = parsed.port.map(|_| parsed.number().ok_or(()));
+                (parsed.host(), port.transpose().ok()?)
+            }
         };
-        let hosts = match host.trim_matches(['[', ']']).parse() {
-            Ok(address) => Hosts::Net(plain(address), width(plain(address))),
+        let hosts = match host.parse::<IpAddr>() {
+            Ok(address) => Hosts::Net(address.into()),
             Err(_) => {
                 // `example.com`, `.example.com` and `*.example.com` mean the same, as with curl.
                 let domain = host.strip_prefix('*').unwrap_or(host);
@@ -129,33 +130,10 @@ impl Exception {
                 let above = host.strip_suffix(domain.as_str());
                 above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
             }
-            Hosts::Net(net, bits) => match host.parse() {
-                // Names are not resolved for this: the proxy may be the only one who can.
-                Ok(address) => is_in(plain(address), *net, *bits),
-                Err(_) => false,
-            },
+            // Names are not resolved for this: the proxy may be the only one who can.
+            Hosts::Net(net) => host.parse().is_ok_and(|address| net.holds(address)),
         }
     }
-}
-
-/// An IPv4 address in the clothes of IPv6 is an IPv4 address.
-fn plain(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn is_in(address: IpAddr, net: IpAddr, bits: u8) -> bool {
-    // Aligned to the left, so that both families compare alike.
-    let left = |address: IpAddr| match address {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let differ = left(address) ^ left(net);
-    let same = differ.leading_zeros() >= u32::from(bits);
-    same && address.is_ipv4() == net.is_ipv4()
 }
 
 #[cfg(test)]

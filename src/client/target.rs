@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 use std::net::Ipv6Addr;
 
 use super::login::Login;
+use crate::address::HostPort;
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
 
@@ -127,8 +128,8 @@ impl Target {
     /// The value of `Host`: without the default port, which some servers do not know as theirs.
     pub(crate) fn authority(&self) -> String {
         let place = self.place();
-        match place.rsplit_once(':') {
-            Some((host, _)) if self.port == default_port(self.secure) => host.to_owned(),
+        match HostPort::parse(&place) {
+            Ok(parsed) if self.port == default_port(self.secure) => parsed.name.to_owned(),
             _ => place,
         }
     }
@@ -184,16 +185,12 @@ fn scheme_of(url: &str) -> Option<(String, &str)> {
 pub(crate) fn split_authority(
     authority: &str,
 ) -> std::result::Result<(&str, Option<u16>), &'static str> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or("its [ has no ]")?;
-            if host.parse::<Ipv6Addr>().is_err() {
-                return Err("what stands in [] is no IPv6 address");
-            }
-            (host, port)
-        }
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
+    let parsed = HostPort::parse(authority)?;
+    let address = parsed.in_brackets().map(str::parse::<Ipv6Addr>);
+    if address.is_some_and(|address| address.is_err()) {
+        return Err("what stands in [] is no IPv6 address");
+    }
+    let host = parsed.host();
     if host.is_empty() {
         return Err("it has no host");
     }
@@ -205,15 +202,15 @@ pub(crate) fn split_authority(
     if !host.bytes().all(fine) {
         return Err("its host has a character that host names have not");
     }
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => None,
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match parsed.port {
         // RFC 3986, section 3.2.3: an empty port is the default one.
-        Some("") => None,
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let port = digits.parse().ok().filter(|port| *port != 0);
+        None | Some("") => None,
+        Some(port) if !digits(port) => return Err("its port is not a number"),
+        Some(_) => {
+            let port = parsed.number().filter(|port| *port != 0);
             Some(port.ok_or("its port is not one of 1 to 65535")?)
         }
-        _ => return Err("its port is not a number"),
     };
     Ok((host, port))
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::address::HostPort;
 use crate::escaped::Escaped;
 use crate::http::response::Response;
 
@@ -363,19 +364,19 @@ fn split_target(target: &str) -> Result<(Option<&str>, Cow<'_, str>), Response> 
     Err(bad("the request target is not a path"))
 }
 
-/// `host`, `host:port`, `[v6]` or `[v6]:port`.
 fn is_host(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((v6, port)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
-        Some(_) => return false,
-        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    let Ok(host) = HostPort::parse(host) else {
+        return false;
     };
-    let port_fine = match port.strip_prefix(':') {
-        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() <= 5,
-        None => port.is_empty(),
-    };
-    let byte_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte);
-    port_fine && !name.is_empty() && name.bytes().all(byte_fine)
+    let port_fine = host
+        .port
+        .is_none_or(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()));
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte);
+    port_fine
+        && match host.in_brackets() {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.name.is_empty() && host.name.bytes().all(fine),
+        }
 }
 
 fn bad(why: &str) -> Response {

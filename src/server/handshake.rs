@@ -10,14 +10,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::address::Address;
+use crate::address::{Address, HostPort};
 use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::http::request::{self, MAX_HEAD, Request};
 use crate::http::response::Response;
+use crate::network::Network;
 use crate::server::metrics::Reason;
-use crate::server::origin::{is_same_host, is_same_origin, split_port};
-use crate::server::proxies::{self, Network};
+use crate::server::origin::{is_same_host, is_same_origin};
+use crate::server::proxies;
 use crate::tls::Tls;
 use crate::wire::Wire;
 
@@ -307,7 +308,7 @@ impl Rules {
             return Ok(());
         };
         let host = request.header("Host").unwrap_or_default();
-        let (name, _) = split_port(host);
+        let name = HostPort::parse(host).map_or(host, |host| host.name);
         match hosts
             .iter()
             .any(|h| h.eq_ignore_ascii_case(name) || h.eq_ignore_ascii_case(host))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::address::Address;
+use crate::address::{Address, HostPort};
 use crate::error::{Error, Result};
 use crate::tls::Tls;
 use crate::wire::Wire;
@@ -57,17 +57,13 @@ impl Listener {
         if let Some(path) = address.strip_prefix("unix:") {
             return Ok(vec![bind_unix(Path::new(path))?]);
         }
-        if let Some(port) = address.strip_prefix(':') {
-            return Ok(vec![bind_all(parse_port(port, address)?)?]);
-        }
-        let (host, port) = address
-            .rsplit_once(':')
+        let parsed = HostPort::parse(address).ok();
+        let (host, port) = parsed
+            .and_then(|parsed| Some((parsed.host(), parsed.number()?)))
             .ok_or_else(|| no_address(address))?;
-        let port = parse_port(port, address)?;
-        let host = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .unwrap_or(host);
+        if host.is_empty() {
+            return Ok(vec![bind_all(port)?]);
+        }
         let resolved = (host, port)
             .to_socket_addrs()
             .map_err(|error| Error::io(format!("cannot resolve {address}"), error))?;
@@ -164,10 +160,6 @@ fn no_address(address: &str) -> Error {
     Error::Invalid(format!(
         "'{address}' is no address to listen on; write HOST:PORT, :PORT or unix:/path"
     ))
-}
-
-fn parse_port(port: &str, address: &str) -> Result<u16> {
-    port.parse().map_err(|_| no_address(address))
 }
 
 fn cannot_listen(address: &dyn fmt::Display, error: io::Error) -> Error {

@@ -1,14 +1,7 @@
 //! Origins and hosts, as browsers write them in `Origin` and `Host`, compared exactly: scheme, host
 //! and port (RFC 6454, section 5). Text only, nothing is resolved.
 
-/// `host` or `host:port`, in which an IPv6 address stands in brackets.
-pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
-    let after_v6 = host.rfind(']').map_or(0, |at| at + 1);
-    match host[after_v6..].find(':') {
-        Some(at) => (&host[..after_v6 + at], Some(&host[after_v6 + at + 1..])),
-        None => (host, None),
-    }
-}
+use crate::address::HostPort;
 
 /// As browsers write it: digits, the first of them no zero.
 fn parse_port(digits: &str) -> Option<u16> {
@@ -28,9 +21,9 @@ fn split_origin(origin: &str) -> Option<(String, String, u16)> {
     if authority.is_empty() || authority.contains(['/', '?', '#', '@', '\\', ' ']) {
         return None;
     }
-    let (host, port) = split_port(authority);
+    let HostPort { name, port } = HostPort::parse(authority).ok()?;
     let port = port.map_or(Some(default), parse_port)?;
-    Some((scheme, host.to_ascii_lowercase(), port))
+    Some((scheme, name.to_ascii_lowercase(), port))
 }
 
 pub(crate) fn is_same_origin(a: &str, b: &str) -> bool {
@@ -47,17 +40,14 @@ pub(crate) fn is_same_host(origin: &str, host: Option<&str>) -> bool {
     let Some((_, name, port)) = split_origin(origin) else {
         return false;
     };
-    let (host, host_port) = split_port(host.unwrap_or_default());
-    let host_port = match host_port.map(parse_port) {
-        None => None,
-        Some(Some(port)) => Some(port),
-        Some(None) => return false,
+    let Ok(host) = HostPort::parse(host.unwrap_or_default()) else {
+        return false;
     };
-    name.eq_ignore_ascii_case(host)
-        && match host_port {
-            Some(host_port) => host_port == port,
-            None => port == 80 || port == 443,
-        }
+    let same_port = match host.port {
+        Some(digits) => parse_port(digits) == Some(port),
+        None => port == 80 || port == 443,
+    };
+    same_port && name.eq_ignore_ascii_case(host.name)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Networks as text, and whom a head is believed to come from: a table, and heads made by chance.
+//! Whom a head is believed to come from: a table, and heads made by chance.
 
 use std::net::SocketAddr;
 
@@ -27,77 +27,6 @@ fn request(lines: &str) -> Request {
 /// Loopback, a private network, a network of IPv6, and Unix sockets.
 fn trusted() -> [Network; 4] {
     ["127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48", "unix:"].map(network)
-}
-
-#[test]
-fn networks_are_read_and_written() {
-    for text in [
-        "127.0.0.1",
-        "10.0.0.0/8",
-        "10.1.2.3",
-        "0.0.0.0/0",
-        "::/0",
-        "::1",
-        "2001:db8::/32",
-        "192.168.1.128/25",
-        "unix:",
-    ] {
-        assert_eq!(network(text).to_string(), text);
-    }
-    assert_eq!(network("10.1.2.3/32"), network("10.1.2.3"));
-    assert_eq!(network("::1/128"), network("::1"));
-    assert_eq!(network("::ffff:10.0.0.0/104"), network("10.0.0.0/8"));
-    assert_eq!(network("::ffff:127.0.0.1"), network("127.0.0.1"));
-    for wrong in [
-        "",
-        "localhost",
-        "127.0.0.1:80",
-        "[::1]",
-        "127.0.0.1/",
-        "127.0.0.1/33",
-        "127.0.0.1/+8",
-        "127.0.0.1/256",
-        "::1/129",
-        "::1/-1",
-        "10.0.0.1/8",
-        "2001:db8::1/32",
-        "127.1",
-        "010.0.0.1",
-        " 127.0.0.1",
-        "10.0.0.0/8/8",
-        "fe80::1%eth0",
-        "unix",
-        "unix:/run/nginx.sock",
-    ] {
-        let error = wrong.parse::<Network>().expect_err(wrong).to_string();
-        assert!(error.contains("write") || error.contains("bits"), "{error}");
-    }
-}
-
-#[test]
-fn a_network_holds_its_addresses_and_no_others() {
-    let rows = [
-        ("10.0.0.0/8", "10.255.255.255", true),
-        ("10.0.0.0/8", "11.0.0.0", false),
-        ("10.0.0.0/8", "9.255.255.255", false),
-        ("192.168.1.128/25", "192.168.1.127", false),
-        ("192.168.1.128/25", "192.168.1.128", true),
-        ("0.0.0.0/0", "203.0.113.9", true),
-        ("0.0.0.0/0", "2001:db8::9", false),
-        ("::/0", "2001:db8::9", true),
-        ("::/0", "203.0.113.9", false),
-        ("2001:db8::/33", "2001:db8:7fff::", true),
-        ("2001:db8::/33", "2001:db8:8000::", false),
-        ("127.0.0.1", "127.0.0.2", false),
-        ("unix:", "127.0.0.1", false),
-    ];
-    for (text, address, held) in rows {
-        assert_eq!(network(text).holds(ip(address)), held, "{text} {address}");
-    }
-    // As a listener of both families shows an IPv4 peer.
-    assert!(network("10.0.0.0/8").has(&peer("::ffff:10.0.0.1")));
-    assert!(network("unix:").has(&peer("unix:")));
-    assert!(!network("0.0.0.0/0").has(&peer("unix:")));
 }
 
 #[test]
