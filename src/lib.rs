@@ -81,7 +81,7 @@
 //! - A TLS session may be used by one thread at a time: it has a lock of its own, held for the moment
 //!   of one read or write, neither of which waits.
 //! - A client costs a thread, a read buffer of 4 KiB, at most three times
-//!   [`max_size`](Builder::max_size) and its [`backlog`](Builder::backlog). An idle one causes no
+//!   [`max_size`](ServerBuilder::max_size) and its [`backlog`](ServerBuilder::backlog). An idle one causes no
 //!   wake-up but its ping.
 //! - Deadlines are absolute: a peer that sends a byte now and then does not move them.
 //! - The library has no `unsafe`, never ends the process, prints nothing, reads no environment
@@ -145,7 +145,7 @@ pub use server::endpoint::Endpoint;
 pub use server::handshake::Answer;
 pub use server::listener::Listener;
 pub use server::metrics::Metrics;
-pub use server::{Builder, Handle, Server, serve};
+pub use server::{Handle, Server, ServerBuilder, serve};
 pub use store::Store;
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls};

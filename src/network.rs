@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::error::Error;
 
 /// A block of IP addresses, or all peers of Unix sockets: who is trusted by
-/// [`Builder::trusted_proxies`](crate::Builder::trusted_proxies).
+/// [`ServerBuilder::trusted_proxies`](crate::ServerBuilder::trusted_proxies).
 ///
 /// Written as `127.0.0.1`, `10.0.0.0/8`, `2001:db8::/32` or `unix:`. Any thread may use it.
 ///

@@ -56,7 +56,7 @@ fn a_broadcast_after_the_end_keeps_no_thread() {
     wait_until("the thread to end", PATIENCE, || {
         (server.connections() == 0).then_some(())
     });
-    assert!(server.handle().shutdown(PATIENCE));
+    assert!(server.shutdown(PATIENCE));
 }
 
 /// Both receivers waited for the wire, though the second message was in the buffer already.

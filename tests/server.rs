@@ -200,10 +200,7 @@ fn shutdown_closes_everyone_with_1001_and_joins() {
         .into_iter()
         .map(|client| thread::spawn(move || code_of(&client)))
         .collect();
-    assert!(
-        server.handle().shutdown(PATIENCE),
-        "all threads end in time"
-    );
+    assert!(server.shutdown(PATIENCE), "all threads end in time");
     for thread in listening {
         assert_eq!(thread.join().unwrap(), CloseCode::GOING_AWAY);
     }
@@ -214,7 +211,7 @@ fn shutdown_closes_everyone_with_1001_and_joins() {
         "nobody listens any more"
     );
     assert!(
-        server.handle().shutdown(Duration::ZERO),
+        server.shutdown(Duration::ZERO),
         "shutting down again does nothing"
     );
 }
@@ -225,10 +222,7 @@ fn shutdown_cuts_clients_that_do_not_answer() {
     let port = server.local_addr().port().unwrap();
     let _silent: Vec<_> = (0..5).map(|_| Raw::upgrade(port, "/")).collect();
     let start = Instant::now();
-    assert!(
-        server.handle().shutdown(Duration::from_secs(1)),
-        "cut, and in time"
-    );
+    assert!(server.shutdown(Duration::from_secs(1)), "cut, and in time");
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 
@@ -242,7 +236,7 @@ fn shutdown_says_when_a_handler_does_not_return() {
     });
     let client = plainws::connect(&url(&server)).unwrap();
     let listening = thread::spawn(move || client.recv().unwrap_err());
-    assert!(!server.handle().shutdown(Duration::from_millis(300)));
+    assert!(!server.shutdown(Duration::from_millis(300)));
     let error = listening.join().unwrap();
     let received = error.closed().unwrap().received.clone().unwrap();
     assert_eq!(
@@ -286,7 +280,7 @@ fn two_shutdowns_at_once_are_one() {
     let _client = plainws::connect(&url(&server)).unwrap();
     thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| assert!(server.handle().shutdown(PATIENCE)));
+            scope.spawn(|| assert!(server.shutdown(PATIENCE)));
         }
     });
 }

@@ -161,10 +161,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         };
         info!("{name}: closing {connections}");
         notify.stopping(args.close_timeout);
-        let (handle, limit) = (server.handle(), args.close_timeout);
+        let (closing, limit) = (Arc::clone(&server), args.close_timeout);
         let saved = Arc::clone(&state);
         let shut_down = move || {
-            if !handle.shutdown(limit) {
+            if !closing.shutdown(limit) {
                 error!("a connection's thread did not end within {limit:?}");
                 if let Err(lost) = saved.finish() {
                     error!("{lost}");

@@ -323,7 +323,7 @@ impl Connection {
     }
 
     /// The IP address of the client, for logs and limits; at a client, its own. Behind one of the
-    /// [`trusted_proxies`](crate::Builder::trusted_proxies) it is the one that the proxy forwards.
+    /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies) it is the one that the proxy forwards.
     /// `None` for a peer of a Unix socket of which nothing is known.
     ///
     /// ```
@@ -348,7 +348,7 @@ impl Connection {
     }
 
     /// Who is connected, as log lines have it: `127.0.0.1:4711`, or through one of the
-    /// [`trusted_proxies`](crate::Builder::trusted_proxies) `203.0.113.9 via 127.0.0.1:4711`.
+    /// [`trusted_proxies`](crate::ServerBuilder::trusted_proxies) `203.0.113.9 via 127.0.0.1:4711`.
     pub fn caller(&self) -> impl fmt::Display + '_ {
         self.inner.caller()
     }

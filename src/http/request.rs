@@ -163,13 +163,13 @@ impl Request {
     }
 
     /// Which of the server's listeners it came to, counted from 0 in the order of
-    /// [`Builder::listen`](crate::server::Builder::listen).
+    /// [`ServerBuilder::listen`](crate::server::ServerBuilder::listen).
     pub fn listener(&self) -> usize {
         self.listener.into()
     }
 
     /// The IP address that it comes from, for logs and limits: the peer's, or, if the peer is one of
-    /// the [`trusted_proxies`](crate::Builder::trusted_proxies), what that says. `None` for a peer
+    /// the [`trusted_proxies`](crate::ServerBuilder::trusted_proxies), what that says. `None` for a peer
     /// of a Unix socket that says nothing, and at a client.
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.client

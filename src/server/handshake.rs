@@ -35,7 +35,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first byte of a TLS connection (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// How a request is answered; made by a [`route`](crate::server::Builder::route).
+/// How a request is answered; made by a [`route`](crate::server::ServerBuilder::route).
 #[derive(Clone)]
 pub struct Answer(Kind);
 

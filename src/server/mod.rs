@@ -103,14 +103,14 @@ impl Server {
     ///     .start()?;
     /// let ws = plainws::connect(&format!("ws://{}", server.local_addr()))?;
     /// assert_eq!(ws.recv()?.to_string(), "hi");
-    /// assert!(server.handle().shutdown(Duration::from_secs(5)));
+    /// assert!(server.shutdown(Duration::from_secs(5)));
     /// # Ok::<(), plainws::Error>(())
     /// ```
-    pub fn builder<F>(handler: F) -> Builder
+    pub fn builder<F>(handler: F) -> ServerBuilder
     where
         F: Fn(&Connection) -> Result<()> + Send + Sync + 'static,
     {
-        Builder {
+        ServerBuilder {
             config: Config::default(),
             endpoints: Vec::new(),
             handler: Arc::new(handler),
@@ -135,7 +135,17 @@ impl Server {
         &self.inner.addresses
     }
 
-    /// A handle that shuts the server down from anywhere.
+    /// Takes no more clients, closes all connections with 1001, and waits until every thread of
+    /// the server has ended, for `limit` at most; then peers that have not answered are cut. In a
+    /// handler it waits for all threads but the handler's own.
+    ///
+    /// Returns whether all threads had ended by then. A handler that does not return cannot be
+    /// made to; its connection is closed all the same.
+    pub fn shutdown(&self, limit: Duration) -> bool {
+        self.inner.shutdown(limit)
+    }
+
+    /// A handle for code that cannot hold the server itself, such as its own handlers.
     pub fn handle(&self) -> Handle {
         Handle {
             inner: Arc::clone(&self.inner),
@@ -224,14 +234,9 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Takes no more clients, closes all connections with 1001, and waits until every thread of
-    /// the server has ended, for `deadline` at most; then peers that have not answered are cut.
-    /// In a handler it waits for all threads but the handler's own.
-    ///
-    /// Returns whether all threads had ended by then. A handler that does not return cannot be
-    /// made to; its connection is closed all the same.
-    pub fn shutdown(&self, deadline: Duration) -> bool {
-        self.inner.shutdown(deadline)
+    /// As [`Server::shutdown`].
+    pub fn shutdown(&self, limit: Duration) -> bool {
+        self.inner.shutdown(limit)
     }
 
     /// The server's figures of this moment; see [`Server::metrics`].
@@ -291,7 +296,7 @@ impl Inner {
 
 /// Describes a server before it starts.
 #[must_use = "a description does nothing until it is started"]
-pub struct Builder {
+pub struct ServerBuilder {
     config: Config,
     endpoints: Vec<(Endpoint, Option<Tls>)>,
     handler: Handler,
@@ -305,7 +310,7 @@ pub struct Builder {
     stack_size: usize,
 }
 
-impl Builder {
+impl ServerBuilder {
     /// Adds an address to listen on, or a bound socket to take over; may be repeated. An address
     /// is written as for [`Listener::bind`].
     pub fn listen(mut self, endpoint: impl Into<Endpoint>) -> Self {
@@ -373,7 +378,7 @@ impl Builder {
     }
 
     /// The proxies in front whose word about a client's address is taken, for logs and for
-    /// [`max_per_address`](Builder::max_per_address): single addresses, networks, and `unix:` for
+    /// [`max_per_address`](ServerBuilder::max_per_address): single addresses, networks, and `unix:` for
     /// whoever connects to a Unix socket. The client is then the right-most address of
     /// `X-Forwarded-For` that is not trusted itself; where there is none, that of `X-Real-IP`; else,
     /// also if an entry in between is no plain IP address, the proxy. Other peers' headers do not
@@ -391,7 +396,7 @@ impl Builder {
 
     /// How many connections one address may have open at once; more get 503. Behind a proxy it is
     /// the client's address that counts, if the proxy is one of the
-    /// [`trusted_proxies`](Builder::trusted_proxies); if not, all clients share the proxy's. Of IPv6
+    /// [`trusted_proxies`](ServerBuilder::trusted_proxies); if not, all clients share the proxy's. Of IPv6
     /// the first 64 bits count. A peer of a Unix socket of which no address is known has no limit.
     /// Defaults to `None`, no limit: a school behind one router is one address.
     pub fn max_per_address(mut self, connections: impl Into<Option<usize>>) -> Self {
@@ -477,7 +482,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`start`](Builder::start), and when a listener breaks.
+    /// As [`start`](ServerBuilder::start), and when a listener breaks.
     pub fn run(self) -> Result<()> {
         self.start()?.wait()
     }
@@ -517,9 +522,9 @@ impl Server {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("ServerBuilder")
             .field("config", &self.config)
             .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
@@ -554,7 +559,7 @@ mod tests {
         }
         drop(hold);
         assert!(server.is_accepting(LONG), "it goes on");
-        server.handle().shutdown(LONG);
+        server.shutdown(LONG);
         let start = Instant::now();
         assert!(!server.is_accepting(LONG));
         assert!(start.elapsed() < LONG / 2, "nobody is waited for");
@@ -575,7 +580,7 @@ mod tests {
             drop(client);
             assert_eq!(told.join().expect("no panic"), Some(0));
             let told = scope.spawn(|| server.wait_connections(0, None));
-            server.handle().shutdown(LONG);
+            server.shutdown(LONG);
             assert_eq!(told.join().expect("no panic"), None);
         });
     }

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use plainws::{Builder, Client, ClientBuilder, Connection, Server};
+use plainws::{Client, ClientBuilder, Connection, Server, ServerBuilder};
 
 use super::tools::PATIENCE;
 
@@ -62,7 +62,7 @@ macro_rules! apply {
 
 /// Puts TLS between the two, with a certificate that was made once for all tests.
 #[cfg(feature = "tls")]
-fn secure(server: Builder, client: ClientBuilder) -> (Builder, ClientBuilder) {
+fn secure(server: ServerBuilder, client: ClientBuilder) -> (ServerBuilder, ClientBuilder) {
     use super::certificates::Certificate;
     static CERTIFICATE: std::sync::LazyLock<Certificate> =
         std::sync::LazyLock::new(Certificate::localhost);
@@ -71,7 +71,7 @@ fn secure(server: Builder, client: ClientBuilder) -> (Builder, ClientBuilder) {
 }
 
 #[cfg(not(feature = "tls"))]
-fn secure(_: Builder, _: ClientBuilder) -> (Builder, ClientBuilder) {
+fn secure(_: ServerBuilder, _: ClientBuilder) -> (ServerBuilder, ClientBuilder) {
     panic!("this build has no TLS");
 }
 

@@ -67,7 +67,7 @@ fn at_a_terminal_it_says_when_there_is_no_connection() {
     terminal.wait("> ");
     // As a server that is restarted; nobody listens there any more.
     drop(ws);
-    peer.server.handle().shutdown(PATIENCE);
+    peer.server.shutdown(PATIENCE);
     drop(peer);
     let end = terminal.wait("; trying again");
     terminal.keys("lost\r");

@@ -200,7 +200,7 @@ fn a_server_that_shuts_down_is_a_normal_end() {
     let peer = Peer::new();
     let (mut terminal, ws) = open(&peer, &[]);
     drop(ws);
-    peer.server.handle().shutdown(Duration::from_secs(1));
+    peer.server.shutdown(Duration::from_secs(1));
     terminal.wait("Connection closed: 1001 (going away)");
     assert_eq!(terminal.exit_code(), Some(0));
 }

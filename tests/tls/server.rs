@@ -33,7 +33,7 @@ fn echo() -> (Server, u16) {
     start(server)
 }
 
-fn start(server: plainws::Builder) -> (Server, u16) {
+fn start(server: plainws::ServerBuilder) -> (Server, u16) {
     let server = server.listen_tls("127.0.0.1:0", &LOCALHOST.tls());
     let server = server.start().expect("the server starts");
     let port = server.local_addr().port().expect("a port");
