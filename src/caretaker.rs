@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::connection::outbox::Outbox;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::wire;
 use crate::wire::bell::Bell;
 
@@ -36,14 +37,14 @@ enum Request {
 pub(crate) struct Caretaker {
     requests: Sender<Request>,
     bell: Arc<Bell>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Lock<Option<JoinHandle<()>>>,
 }
 
 impl Caretaker {
     /// The caretaker of this process; starts it if there is none.
     pub(crate) fn shared() -> Result<Arc<Caretaker>> {
-        static SHARED: Mutex<Weak<Caretaker>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        static SHARED: Lock<Weak<Caretaker>> = Lock::new(Weak::new());
+        let mut shared = SHARED.lock();
         if let Some(caretaker) = shared.upgrade() {
             return Ok(caretaker);
         }
@@ -63,7 +64,7 @@ impl Caretaker {
         Ok(Arc::new(Caretaker {
             requests,
             bell,
-            thread: Mutex::new(Some(thread)),
+            thread: Lock::new(Some(thread)),
         }))
     }
 
@@ -87,11 +88,7 @@ impl Caretaker {
 impl Drop for Caretaker {
     fn drop(&mut self) {
         self.bell.stop();
-        let thread = self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.get_mut().take();
         // The last connection may be dropped on the caretaker's own thread, which ends by itself.
         if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
             let _ = thread.join();

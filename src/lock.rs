@@ -3,8 +3,6 @@
 //! A thread that panics with the lock held is one client's handler or one update of a hub. Code that
 //! holds a lock here does not leave it half changed, so the others go on.
 
-#![allow(dead_code, reason = "its users follow")]
-
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::deadline::Deadline;
@@ -35,6 +33,7 @@ impl<T> Lock<T> {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[allow(dead_code, reason = "its users follow")]
     pub(crate) fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,6 +52,7 @@ impl Signal {
         self.0.notify_one();
     }
 
+    #[allow(dead_code, reason = "its users follow")]
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }

@@ -161,7 +161,7 @@ fn pings_of_ones_own_do_not_keep_a_dead_peer() {
         assert!(start.elapsed() < PATIENCE, "still open");
         thread::sleep(ms(20));
     }
-    let lost = pair.ours.closed().lost.unwrap();
+    let lost = pair.ours.closed().unwrap().lost.unwrap();
     assert!(lost.contains("ping"), "{lost}");
 }
 

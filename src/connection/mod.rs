@@ -12,7 +12,7 @@ pub(crate) mod tally;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use log::info;
@@ -28,6 +28,7 @@ use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
 use crate::escaped::Escaped;
 use crate::http::request::Request;
+use crate::lock::{Lock, Signal};
 use crate::message::{CloseCode, CloseFrame, Message};
 use crate::server::proxies::Caller;
 use crate::wire::Wire;
@@ -72,9 +73,9 @@ struct Inner {
     wire: Arc<Wire>,
     outbox: Arc<Outbox>,
     /// Guards tungstenite's reading state for the moment it takes to look at what has arrived.
-    inbox: Mutex<Inbox>,
+    inbox: Lock<Inbox>,
     /// Told when a receiver has left and another one waits for its turn.
-    turn: Condvar,
+    turn: Signal,
 }
 
 /// What a connection is made of, once the handshake is done.
@@ -116,7 +117,7 @@ impl Connection {
             response,
             rest,
         } = opened;
-        let inbox = Mutex::new(Inbox::new(role, config.max_size, rest));
+        let inbox = Lock::new(Inbox::new(role, config.max_size, rest));
         let outbox = Outbox::new(id, role, config, Arc::clone(&wire), caretaker);
         let opened = Instant::now();
         Connection {
@@ -131,7 +132,7 @@ impl Connection {
                 wire,
                 outbox,
                 inbox,
-                turn: Condvar::new(),
+                turn: Signal::new(),
             }),
         }
     }
@@ -267,9 +268,9 @@ impl Connection {
         self.inner.outbox.is_closing()
     }
 
-    /// How the connection ended, as far as it has.
-    pub fn closed(&self) -> Closed {
-        self.inner.outbox.closed()
+    /// How the connection ended, from the first close frame or its loss on; `None` while it is open.
+    pub fn closed(&self) -> Option<Closed> {
+        self.is_closed().then(|| self.inner.outbox.closed())
     }
 
     /// The number of this connection, unique in the process. Log lines and the thread's name
@@ -401,7 +402,7 @@ impl Connection {
 
 impl Inner {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inbox.lock()
     }
 
     fn caller(&self) -> Caller<'_> {
@@ -414,7 +415,7 @@ impl Inner {
     /// For calls that send: answers pings if nobody receives.
     fn attend(&self) {
         // Whoever holds the lock is looking already.
-        if let Ok(mut inbox) = self.inbox.try_lock() {
+        if let Some(mut inbox) = self.inbox.try_lock() {
             inbox.attend(&self.wire, &self.outbox);
         }
     }
@@ -464,7 +465,7 @@ impl Inner {
             }
             looked = true;
             if inbox.waiting {
-                inbox = self.wait_turn(inbox, deadline);
+                inbox = self.turn.wait(inbox, deadline);
                 continue;
             }
             inbox.waiting = true;
@@ -484,23 +485,6 @@ impl Inner {
                     }
                 }
                 Err(error) => inbox.broken(error),
-            }
-        }
-    }
-
-    fn wait_turn<'a>(
-        &'a self,
-        inbox: MutexGuard<'a, Inbox>,
-        deadline: Deadline,
-    ) -> MutexGuard<'a, Inbox> {
-        match deadline.remaining() {
-            None => self
-                .turn
-                .wait(inbox)
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(left) => {
-                let waited = self.turn.wait_timeout(inbox, left);
-                waited.unwrap_or_else(PoisonError::into_inner).0
             }
         }
     }

@@ -8,7 +8,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled};
@@ -22,6 +22,7 @@ use crate::connection::keepalive::{self, Keepalive};
 use crate::connection::tally::Tally;
 use crate::deadline::Deadline;
 use crate::error::{Closed, Error, Result};
+use crate::lock::Lock;
 use crate::message::{CloseCode, CloseFrame, Message};
 use crate::wire::Wire;
 
@@ -40,7 +41,7 @@ pub(crate) struct Outbox {
     caretaker: Arc<Caretaker>,
     /// Set once the connection is over; lets a broadcast pass by without the lock.
     over: AtomicBool,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 /// What the lock guards.
@@ -82,7 +83,7 @@ impl Outbox {
             wire,
             caretaker,
             over: AtomicBool::new(false),
-            state: Mutex::new(State {
+            state: Lock::new(State {
                 backlog: Backlog::default(),
                 blocked: false,
                 watched: false,
@@ -103,8 +104,7 @@ impl Outbox {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // The guarded code does not panic halfway through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn wire(&self) -> &Wire {

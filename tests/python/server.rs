@@ -89,7 +89,7 @@ fn echoes(ws: &Connection) {
         assert!(next(ws) == message, "another message than {message:.40}");
     }
     ws.close(CloseCode::NORMAL, "done").unwrap();
-    let closed = ws.closed();
+    let closed = ws.closed().expect("closed");
     assert!(closed.is_normal() && !closed.received_first, "{closed}");
 }
 

@@ -716,7 +716,8 @@ fn messages_of_all_sizes_go_through_both_ends() {
         }
     }
     ws.close(CloseCode::NORMAL, "").expect("a close");
-    assert!(ws.closed().is_normal(), "{}", ws.closed());
+    let closed = ws.closed().expect("closed");
+    assert!(closed.is_normal(), "{closed}");
 }
 
 #[test]
