@@ -114,7 +114,7 @@ pub(crate) use connection_options;
 mod tests {
     use super::*;
 
-    /// The README's table, the daemon's `--help` and the docs above name these values.
+    /// docs/serve.md, the daemon's `--help` and the docs above name these values.
     #[test]
     fn defaults_are_what_the_documents_say() {
         let seconds = Duration::from_secs;

@@ -106,30 +106,45 @@
 //! without the frames: `plainws::client`, the heads that a client sends and gets while it opens a
 //! connection, without passwords and cookies, and `plainws::keepalive`, pings and pongs.
 
+// The reading order. A `use` points down this list, never up: tests/architecture.rs holds that.
+// (rustfmt sorts modules that have no blank line between them.)
+
 // The two ends.
-mod client;
 mod server;
 
-// What both share, from the top down: a `use` points down this list, never up.
-mod caretaker;
-mod connection;
-mod http;
+mod client;
+
+// What both ends share.
 mod hub;
+
+mod connection;
+
+mod caretaker;
+
 mod tls;
+
 mod wire;
+
+mod http;
 
 // State that outlives the process.
 mod store;
 
-// What they stand on.
-mod address;
+// What all of them stand on.
 mod config;
-mod deadline;
-mod error;
-mod escaped;
-mod lock;
+
 mod message;
 mod network;
+
+mod error;
+
+mod address;
+
+mod escaped;
+
+mod lock;
+
+mod deadline;
 
 pub use address::Address;
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
@@ -151,7 +166,27 @@ pub use store::Store;
 pub use tls::{Identity, Tls};
 pub use wire::socket::Socket;
 
-/// The README's code compiles and runs with the tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+/// The code in the README and in docs/ compiles with the tests.
+#[cfg(all(doctest, feature = "tls"))]
+mod papers {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/connect.md")]
+    struct Connect;
+    #[doc = include_str!("../docs/django.md")]
+    struct Django;
+    #[doc = include_str!("../docs/library.md")]
+    struct Library;
+    #[doc = include_str!("../docs/metrics.md")]
+    struct Metrics;
+    #[doc = include_str!("../docs/nginx.md")]
+    struct Nginx;
+    #[doc = include_str!("../docs/performance.md")]
+    struct Performance;
+    #[doc = include_str!("../docs/serve.md")]
+    struct Serve;
+    #[doc = include_str!("../docs/systemd.md")]
+    struct Systemd;
+    #[doc = include_str!("../docs/tls.md")]
+    struct Tls;
+}

@@ -1,7 +1,8 @@
 //! The binary `plainws`: the daemon and its tools, made with the library's public interface only.
 
-mod apps;
 mod cli;
+
+mod apps;
 
 use std::process::ExitCode;
 

@@ -390,12 +390,12 @@ fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
 }
 
 #[test]
-fn the_page_of_ones_own_in_the_readme_works_from_disk() {
+fn the_page_of_ones_own_in_the_docs_works_from_disk() {
     let Some(browser) = Browser::open() else {
         return;
     };
-    let readme = include_str!("../README.md");
-    let (_, section) = readme.split_once("## A page of your own\n").unwrap();
+    let docs = include_str!("../docs/serve.md");
+    let (_, section) = docs.split_once("## A page of your own\n").unwrap();
     let (_, page) = section.split_once("```html\n").unwrap();
     let (page, _) = page.split_once("```\n").unwrap();
     assert!(page.lines().count() <= 10, "ten lines: {page}");

@@ -177,10 +177,10 @@ fn every_example_is_short() {
 }
 
 #[test]
-fn every_example_is_run_by_a_test_and_named_in_the_readme() {
+fn every_example_is_run_by_a_test_and_named_in_the_docs() {
     let names: BTreeSet<String> = all().into_iter().map(|(name, _)| name).collect();
     let tests = include_str!("examples.rs");
-    let readme = include_str!("../README.md");
+    let page = include_str!("../docs/library.md");
     for name in &names {
         let started = [
             format!("start(\"{name}\")"),
@@ -192,17 +192,11 @@ fn every_example_is_run_by_a_test_and_named_in_the_readme() {
             "no test runs {name}"
         );
         // The one for the compliance suite is no example of how to use the crate.
-        let named = readme.contains(&format!("(examples/{name}.rs)"));
+        let named = page.contains(&format!("(../examples/{name}.rs)"));
         assert!(
             named || name == "autobahn_client",
-            "the README does not name {name}"
+            "docs/library.md does not name {name}"
         );
-    }
-    let links = readme.split("(examples/").skip(1);
-    for link in links.filter_map(|rest| Some(rest.split_once(')')?.0)) {
-        let program = link.strip_suffix(".rs");
-        let there = program.map_or(folder().join(link).exists(), |name| names.contains(name));
-        assert!(there, "the README names {link}");
     }
 }
 

@@ -9,6 +9,8 @@ mod support;
 mod addresses;
 /// The three applications, spoken to by our own client.
 mod apps;
+/// The order of the modules, which `use` may not turn round.
+mod architecture;
 /// Chromium with the bundled pages.
 mod browser;
 /// The client: servers and proxies that lie, redirects, retrying.
@@ -33,6 +35,8 @@ mod metrics;
 /// A real nginx in front: pages and sockets over TLS, addresses, idle connections.
 #[cfg(feature = "tls")]
 mod nginx;
+/// README and docs: their links, commands and code.
+mod papers;
 /// Python websockets at the other end.
 mod python;
 /// What was once wrong.

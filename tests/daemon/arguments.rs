@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What is told of one option, in a table of the README or by `--help`.
+/// What is told of one option, in a table of docs/ or by `--help`.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     value: String,
@@ -15,16 +15,15 @@ fn code(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// The rows of the README's table about a command, by flag, and the cells of the defaults as they
+/// The rows of the table about a command in docs/, by flag, and the cells of the defaults as they
 /// are.
-fn readme(command: &str) -> BTreeMap<String, (Told, String)> {
-    let text = include_str!("../../README.md");
-    let (_, section) = text.split_once(&format!("## plainws {command}\n")).unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let head = section.lines().find(|line| line.starts_with("| option "));
+fn documented(command: &str) -> BTreeMap<String, (Told, String)> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{command}.md"));
+    let page = fs::read_to_string(page).unwrap();
+    let head = page.lines().find(|line| line.starts_with("| option "));
     let head: Vec<&str> = head.unwrap().split('|').map(str::trim).collect();
     let column = |name: &str| head.iter().position(|&cell| cell == name);
-    let rows = section.lines().filter(|line| line.starts_with("| `-"));
+    let rows = page.lines().filter(|line| line.starts_with("| `-"));
     let rows = rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let option = code(cells[1])[0];
@@ -93,12 +92,15 @@ fn help(command: &str) -> BTreeMap<String, (Told, String)> {
 
 #[track_caller]
 fn tell_the_same_options(command: &str) {
-    let (readme, help) = (readme(command), help(command));
+    let (documented, help) = (documented(command), help(command));
     let flags = |of: &BTreeMap<String, _>| of.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(flags(&readme), flags(&help));
-    assert!(readme.len() > 10, "the table was found: {readme:#?}");
+    assert_eq!(flags(&documented), flags(&help));
+    assert!(
+        documented.len() > 10,
+        "the table was found: {documented:#?}"
+    );
     for (flag, (told, entry)) in &help {
-        let (row, cell) = &readme[flag];
+        let (row, cell) = &documented[flag];
         assert_eq!(row.value, told.value, "the value of {flag}");
         assert_eq!(row.variable, told.variable, "the variable of {flag}");
         if !told.default.is_empty() {
@@ -110,19 +112,19 @@ fn tell_the_same_options(command: &str) {
         for word in cell.to_lowercase().split([',', ' ']) {
             assert!(
                 ["", "same"].contains(&word) || entry.contains(word),
-                "the README's default {cell:?} of {flag} is not in {entry:?}"
+                "the documented default {cell:?} of {flag} is not in {entry:?}"
             );
         }
     }
 }
 
 #[test]
-fn the_readme_and_the_help_tell_the_same_options_of_serve() {
+fn the_docs_and_the_help_tell_the_same_options_of_serve() {
     tell_the_same_options("serve");
 }
 
 #[test]
-fn the_readme_and_the_help_tell_the_same_options_of_connect() {
+fn the_docs_and_the_help_tell_the_same_options_of_connect() {
     tell_the_same_options("connect");
 }
 
@@ -153,7 +155,7 @@ fn the_default_listeners_are_the_tutorials() {
 }
 
 #[test]
-fn each_variable_of_the_readme_is_read() {
+fn each_documented_variable_is_read() {
     let opened = [
         "--html-dir",
         "--tls-cert",
@@ -161,7 +163,7 @@ fn each_variable_of_the_readme_is_read() {
         "--tls-password-file",
     ];
     // A value that nothing can mean is refused, by its name; every name could be a host's.
-    for (flag, (told, _)) in readme("serve") {
+    for (flag, (told, _)) in documented("serve") {
         if told.variable.is_empty() || flag == "--host" {
             continue;
         }
@@ -188,7 +190,7 @@ fn each_variable_of_the_readme_is_read() {
 fn a_variable_without_a_value_is_as_good_as_none() {
     // As a line of a file of settings may leave it.
     let mut command = plainws_command(&["serve"]);
-    for (told, _) in readme("serve").into_values() {
+    for (told, _) in documented("serve").into_values() {
         if !told.variable.is_empty() {
             command.env(told.variable, "");
         }

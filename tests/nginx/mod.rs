@@ -170,10 +170,10 @@ fn the_tutorials_own_blocks_serve_them_unchanged() {
 }
 
 #[test]
-fn what_the_readme_says_that_matters_is_enough() {
+fn what_the_docs_say_that_matters_is_enough() {
     let (daemon, _, counter) = applications(&["--trusted-proxy", "127.0.0.1"]);
-    let readme = include_str!("../../README.md");
-    let (_, block) = readme.split_once("```nginx\n").unwrap();
+    let page = include_str!("../../docs/nginx.md");
+    let (_, block) = page.split_once("```nginx\n").unwrap();
     let (block, _) = block.split_once("```\n").unwrap();
     assert!(block.contains("http://127.0.0.1:6789;"), "{block}");
     let block = block.replace("127.0.0.1:6789", &counter);

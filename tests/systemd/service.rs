@@ -89,6 +89,7 @@ fn installed(container: &Container, package: &Path) {
         "/usr/share/plainws/html/counter.html",
         "/usr/share/doc/plainws/certs/openssl.cnf",
         "/usr/share/doc/plainws/README.md",
+        "/usr/share/doc/plainws/docs/serve.md",
         "/usr/share/doc/plainws/LICENSE-MIT",
     ] {
         container.run(&["test", "-s", file]);
