@@ -29,11 +29,6 @@ pub enum Error {
     Full,
     /// An argument that cannot be meant; says what can.
     Invalid(String),
-    /// What a [`Store`](crate::Store) finds is damaged, and so is what it had before; says why, and
-    /// that it was left as it is.
-    Damaged(String),
-    /// Another process uses this state.
-    Locked(String),
     /// The system refused something; says what was tried.
     Io(Box<(String, io::Error)>),
     /// An error of yours, passed through a handler.
@@ -73,8 +68,6 @@ impl fmt::Display for Error {
             Error::Handshake(what)
             | Error::Tls(what)
             | Error::TimedOut(what)
-            | Error::Damaged(what)
-            | Error::Locked(what)
             | Error::Invalid(what) => f.write_str(what),
             Error::Full => {
                 f.write_str("the backlog of this peer is full, the message was not sent")

@@ -1,5 +1,4 @@
-//! `Escaped`: text of a peer, made fit for one line of a log or an error; `escaped`: the same, uncut,
-//! for those who show it.
+//! `Escaped`: text of a peer, made fit for one line of a log, an error or a terminal.
 
 use std::fmt::{self, Write};
 
@@ -7,38 +6,20 @@ use std::fmt::{self, Write};
 const MAX_BYTES: usize = 200;
 
 /// Shows control characters, line separators and bidirectional overrides as escapes, and cuts
-/// what is long: a peer writes no line of its own into a log and moves no cursor.
+/// what is long: a peer writes no line of its own into a log and moves no cursor. `{:#}` is uncut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = if f.alternate() { usize::MAX } else { MAX_BYTES };
         for (at, c) in self.0.char_indices() {
-            if at >= MAX_BYTES {
+            if at >= most {
                 return write!(f, "... [{} bytes]", self.0.len());
             }
             show(c, f)?;
         }
         Ok(())
-    }
-}
-
-/// Shows text of a peer on one line, in a terminal or a file: control characters, line separators
-/// and bidirectional overrides as escapes, all else as it is.
-///
-/// ```
-/// let shown = plainws::escaped("red\x1b[31m\n").to_string();
-/// assert_eq!(shown, r"red\x1b[31m\n");
-/// ```
-pub fn escaped(text: &str) -> impl fmt::Display {
-    Whole(text)
-}
-
-struct Whole<'a>(&'a str);
-
-impl fmt::Display for Whole<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| show(c, f))
     }
 }
 
@@ -73,7 +54,9 @@ mod tests {
 
     #[test]
     fn long_text_is_cut_between_characters() {
-        let shown = Escaped(&"é".repeat(500)).to_string();
-        assert_eq!(shown, format!("{}... [1000 bytes]", "é".repeat(100)));
+        let long = "é".repeat(500);
+        let cut = format!("{}... [1000 bytes]", "é".repeat(100));
+        assert_eq!(Escaped(&long).to_string(), cut);
+        assert_eq!(format!("{:#}", Escaped(&long)), long);
     }
 }

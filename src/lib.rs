@@ -69,7 +69,6 @@
 //! | `ws-accept-0` | one a listener | the server shuts down |
 //! | `ws-conn-17` | one a client, named by the connection's id | the handler has returned and the connection is closed |
 //! | `ws-hub` | one a [`Hub`] | its last handle is dropped |
-//! | `ws-store` | one a [`Store`] | it is dropped |
 //! | `ws-caretaker` | one a process | the last server or connection is dropped |
 //!
 //! # What holds
@@ -97,8 +96,8 @@
 //!
 //! # Log levels
 //!
-//! Through the `log` crate: ERROR what handlers fail with and a [`Store`] cannot save, WARN what the
-//! server lacks and a store finds damaged, INFO one line when a connection opens, one when it ends,
+//! Through the `log` crate: ERROR what handlers fail with, WARN what the
+//! server lacks, INFO one line when a connection opens, one when it ends,
 //! and one for a handshake that comes to nothing (each with its figures as key-value pairs, too:
 //! `peer`, `path`, `code`, `reason`, `duration_ms`, ...),
 //! DEBUG each frame on one line, its payload escaped and cut. Nothing that a peer sends is logged
@@ -127,9 +126,6 @@ mod wire;
 
 mod http;
 
-// State that outlives the process.
-mod store;
-
 // What all of them stand on.
 mod config;
 
@@ -150,7 +146,6 @@ pub use address::Address;
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use connection::{Connection, Messages};
 pub use error::{Closed, Error, Refused, Result};
-pub use escaped::escaped;
 pub use http::request::Request;
 pub use http::response::Response;
 pub use hub::{Clients, Hub, Registration};
@@ -161,7 +156,6 @@ pub use server::handshake::Answer;
 pub use server::listener::Listener;
 pub use server::metrics::Metrics;
 pub use server::{Handle, Server, ServerBuilder, serve};
-pub use store::Store;
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls};
 pub use wire::socket::Socket;

@@ -1,11 +1,42 @@
 //! The binary `plainws`: the daemon and its tools, made with the library's public interface only.
 
-mod cli;
+// The reading order. A `use` points down this list, never up: tests/architecture.rs holds that.
+// (rustfmt sorts modules that have no blank line between them.)
+
+mod args;
+
+// Neither of these two uses the other.
+mod daemon;
+mod tools;
 
 mod apps;
 
+// What they stand on. All but `units` are files of the library, compiled once more: they are no
+// part of its interface.
+mod units;
+
+mod escaped;
+
+#[allow(dead_code, reason = "the library uses more of it")]
+mod lock;
+
+#[allow(dead_code, reason = "the library uses more of it")]
+mod deadline;
+
 use std::process::ExitCode;
 
+use args::Command;
+use clap::CommandFactory;
+
+/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own); `connect` has 3, too, and `serve` 65
+/// and 78 for its state.
 fn main() -> ExitCode {
-    cli::run()
+    match args::parse().command {
+        Command::Serve(args) => daemon::serve(*args),
+        #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+        Command::Cert(args) => tools::cert::run(args),
+        Command::Connect(args) => tools::connect::run(*args),
+        Command::Completions(args) => tools::package::completions(&args, args::Args::command()),
+        Command::Man(args) => tools::package::man(&args, args::Args::command()),
+    }
 }

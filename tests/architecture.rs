@@ -28,7 +28,6 @@ const KNOWN_LONG: &[(&str, &str)] = &[
     ("server/handshake.rs", "is being split"),
     ("server/listener.rs", "is being split"),
     ("server/mod.rs", "is being split"),
-    ("store.rs", "is being split"),
 ];
 
 /// A file that is longer is usually two.

@@ -45,8 +45,6 @@ mod regression;
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
-/// `Store`: real files, damaged, in the way, not to be written.
-mod store;
 /// The units, and the Debian package as a service in a booted container.
 #[cfg(feature = "tls")]
 mod systemd;

@@ -8,20 +8,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plainws::{Request, Response, Store};
+use plainws::{Request, Response};
 
 /// What the daemon knows of itself. A clone is the same; any thread may use it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Health {
-    store: Option<Arc<Store>>,
+    is_degraded: Arc<dyn Fn() -> bool + Send + Sync>,
     stopping: Arc<AtomicBool>,
 }
 
 impl Health {
-    /// Degraded while this store, if there is one, cannot save.
-    pub(crate) fn new(store: Option<Arc<Store>>) -> Health {
+    /// Degraded while this says so: while the state cannot be saved.
+    pub(crate) fn new(is_degraded: impl Fn() -> bool + Send + Sync + 'static) -> Health {
         Health {
-            store,
+            is_degraded: Arc::new(is_degraded),
             stopping: Arc::default(),
         }
     }
@@ -34,7 +34,7 @@ impl Health {
         let is_strict = request.query() == Some("strict");
         let (status, text) = if self.stopping.load(Ordering::Relaxed) {
             (503, "stopping")
-        } else if self.store.as_ref().is_some_and(|store| store.is_failing()) {
+        } else if (self.is_degraded)() {
             // Why, and where, is for the log: anybody may ask.
             let status = if is_strict { 503 } else { 200 };
             (status, "degraded: the state cannot be saved")

@@ -144,17 +144,13 @@ impl<S: Send + 'static> Hub<S> {
     /// batch gathers.
     ///
     /// ```
-    /// use plainws::{Hub, Store};
+    /// use plainws::Hub;
     ///
     /// # let directory = tempfile::tempdir()?;
-    /// # let directory = directory.path();
-    /// let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<i64>().ok();
-    /// let (store, value) = Store::open(directory, "value.json", number)?;
-    /// let value = value.unwrap_or(0);
-    ///
-    /// let mut saved = value;
-    /// let hub = Hub::new(value).before_delivery(move |value| {
-    ///     if *value != saved && store.save(value.to_string()).is_ok() {
+    /// # let path = directory.path().join("value");
+    /// let mut saved = 0;
+    /// let hub = Hub::new(saved).before_delivery(move |value: &i64| {
+    ///     if *value != saved && std::fs::write(&path, value.to_string()).is_ok() {
     ///         saved = *value;
     ///     }
     /// });

@@ -137,7 +137,7 @@ pub(super) struct Content {
 impl Content {
     fn read(path: &Path) -> Result<(Content, Metadata)> {
         // A name with a line end in it would make two lines of a log.
-        let name = crate::escaped::escaped(&path.display().to_string()).to_string();
+        let name = format!("{:#}", crate::escaped::Escaped(&path.display().to_string()));
         let failed = |error: io::Error| {
             let way_out = match error.kind() {
                 io::ErrorKind::NotFound => "; check its name, or make one with plainws cert",

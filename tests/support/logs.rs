@@ -5,7 +5,7 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-const TARGETS: [&str; 3] = ["plainws::client", "plainws::keepalive", "plainws::store"];
+const TARGETS: [&str; 2] = ["plainws::client", "plainws::keepalive"];
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 

@@ -23,11 +23,11 @@ pub(crate) use queue::dropped;
 
 /// The daemon's own lines, where it listens for example, are told unless they are switched off;
 /// the library's about single connections only when they are asked for.
-const OWN: &str = "plainws::cli";
+const OWN: &str = "plainws::daemon";
 
 /// The target of lines that are told at every level but off, as nobody could know otherwise: which
 /// port the system has chosen.
-pub(crate) const CHOSEN: &str = "plainws::cli::chosen";
+pub(crate) const CHOSEN: &str = "plainws::daemon::chosen";
 
 /// At the end, for so long a slow reader of stderr is waited for.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);

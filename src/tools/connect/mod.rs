@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use plainws::{Client, ClientBuilder, Error, Result};
 
-use super::say;
+use super::say::say;
 
 pub(crate) use args::Connect;
 use dial::Dial;

@@ -8,6 +8,7 @@ use log::{Level, LevelFilter, Log, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
 use super::{LogFormat, json};
+use crate::escaped::Escaped;
 
 /// A message is cut here, so that what waits to be written has a bound.
 const MAX_MESSAGE: usize = 4096;
@@ -96,7 +97,7 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.into();
     }
-    plainws::escaped(text).to_string().into()
+    format!("{:#}", Escaped(text)).into()
 }
 
 thread_local! {
@@ -133,7 +134,7 @@ mod tests {
         let line = format.line(
             &Record::builder()
                 .level(level)
-                .target("plainws::cli")
+                .target("plainws::daemon")
                 .args(format_args!("{message}"))
                 .build(),
         );

@@ -1,6 +1,6 @@
 //! `plainws serve`: the daemon's life as a straight list.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -28,7 +28,8 @@ const SAME_REQUEST: Duration = Duration::from_millis(10);
 
 pub(crate) fn run(args: Serve) -> ExitCode {
     if let Err(error) = logger::start(args.verbose, args.log_level, args.log_format) {
-        super::say(&format!("cannot start the log's thread: {error}"));
+        // Where nobody reads there is nothing to say.
+        let _ = writeln!(io::stderr(), "cannot start the log's thread: {error}");
         return ExitCode::FAILURE;
     }
     let code = match serve(args) {
@@ -44,7 +45,7 @@ pub(crate) fn run(args: Serve) -> ExitCode {
 
 fn serve(args: Serve) -> plainws::Result<ExitCode> {
     // Before anything can be lost by a signal.
-    let at_terminal = std::io::stderr().is_terminal();
+    let at_terminal = io::stderr().is_terminal();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let pages = Pages::new(args.html_dir.clone()).map_err(|error| {
         format!(
@@ -129,7 +130,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     let mut stopping: Option<Instant> = None;
     for signal in signals.forever() {
         // Of a terminal that closes SIGHUP means to end, as ever; else to read the files again.
-        let terminal_gone = at_terminal && !std::io::stderr().is_terminal();
+        let terminal_gone = at_terminal && !io::stderr().is_terminal();
         if signal == SIGHUP && !terminal_gone {
             if stopping.is_some() {
                 continue;

@@ -18,6 +18,7 @@ use rustix::net::sockopt::socket_acceptconn;
 
 use super::args::{DEFAULT_LISTEN, Listen, Security, listen};
 use crate::apps::App;
+use crate::escaped::Escaped;
 
 /// A bound listener, and what is served there.
 pub(crate) struct Place {
@@ -45,7 +46,7 @@ pub(crate) fn places(wanted: &[Listen]) -> Result<Vec<Place>> {
         match name.as_str() {
             // sd_listen_fds_with_names(3)
             "unknown" => info!("socket without a name handed over: {address}"),
-            name => info!("socket {} handed over: {address}", plainws::escaped(name)),
+            name => info!("socket {} handed over: {address}", Escaped(name)),
         }
         places.push(Place {
             app,
@@ -91,7 +92,7 @@ fn handed_over() -> Result<Vec<(String, Listener)>> {
     let mut taken = Vec::new();
     for (index, (fd, name)) in named.into_iter().enumerate() {
         let listener = take(&mut sockets, index)
-            .map_err(|why| refused(&format_args!("{fd}, {}: {why}", plainws::escaped(&name))))?;
+            .map_err(|why| refused(&format_args!("{fd}, {}: {why}", Escaped(&name))))?;
         taken.push((name, listener));
     }
     Ok(taken)

@@ -19,7 +19,8 @@ use super::args::Connect;
 use super::dial::Dial;
 use super::event::{Event, Place, message_line, shown_uri};
 use super::session::{End, Session};
-use super::{ABNORMAL, USAGE, json, say, signals, trace, verdict};
+use super::{ABNORMAL, USAGE, json, signals, trace, verdict};
+use crate::tools::say::say;
 
 pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
     trace::start(args.verbose, |line| say(&line));

@@ -5,6 +5,7 @@ use std::io;
 use std::process;
 use std::thread;
 
+use crate::escaped::Escaped;
 use plainws::{Error, Result};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -23,7 +24,7 @@ pub(super) fn of(name: &str) -> Result<String> {
         }
         Err(std::env::VarError::NotPresent) => {}
     }
-    let prompt = format!("Password of {}: ", plainws::escaped(name));
+    let prompt = format!("Password of {}: ", Escaped(name));
     let guard = echo_again();
     let typed = rpassword::prompt_password(prompt);
     match (&typed, guard) {

@@ -207,7 +207,7 @@ mod tests {
             ("[2001:DB8::1]", "2001_db8__1.pem"),
             ("10.0.0.7", "10.0.0.7.pem"),
         ] {
-            let name = crate::cli::cert::name::parse(name).expect("a name");
+            let name = crate::tools::cert::name::parse(name).expect("a name");
             let files = Files::named(&name);
             assert_eq!(files.pem, Path::new(file));
             assert_eq!(Files::new(file.into()), Ok(files));

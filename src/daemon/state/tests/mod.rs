@@ -9,10 +9,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plainws::{Error, Result, Store};
 use tempfile::TempDir;
 
-use crate::support::tools::{PATIENCE, wait_until};
+use super::files::Failed;
+use super::store::Store;
+
+/// What a test waits for comes within this time.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const NAME: &str = "value.json";
 
@@ -25,8 +28,18 @@ fn number(bytes: &[u8]) -> Option<i64> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
-fn open(directory: &TempDir) -> Result<(Store, Option<i64>)> {
+fn open(directory: &TempDir) -> Result<(Store, Option<i64>), Failed> {
     Store::open(directory.path(), NAME, number)
+}
+
+/// Waits for a condition that the store's thread brings about.
+#[track_caller]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Opens it, which must not fail nor wait for anything.
@@ -34,7 +47,7 @@ fn open(directory: &TempDir) -> Result<(Store, Option<i64>)> {
 fn opened(directory: &TempDir) -> (Store, Option<i64>) {
     let (tell, told) = mpsc::channel();
     let path = directory.path().to_owned();
-    thread::spawn(move || tell.send(Store::open(path, NAME, number)));
+    thread::spawn(move || tell.send(Store::open(&path, NAME, number)));
     let opened = told.recv_timeout(PATIENCE).expect("opening does not hang");
     opened.expect("the state can be opened")
 }
@@ -75,10 +88,11 @@ fn names(directory: &TempDir) -> Vec<String> {
 #[track_caller]
 fn damaged(directory: &TempDir) -> String {
     match open(directory) {
-        Err(Error::Damaged(why)) => why,
-        other => panic!("awaited that all is damaged, got {other:?}"),
+        Err(Failed::Damaged(why)) => why,
+        Err(other) => panic!("awaited that all is damaged, got {other}"),
+        Ok(_) => panic!("awaited that all is damaged"),
     }
 }
 
-mod finding;
-mod saving;
+mod finding_tests;
+mod saving_tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ArgAction;
 
-use crate::cli::units::{self, OrOff};
+use crate::units::{self, OrOff};
 
 /// What does not belong to one option. In a man page each indented line stands as it is, if an empty
 /// one ends the list.
@@ -130,7 +130,7 @@ pub(crate) struct Connect {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "10",
-        value_parser = crate::cli::args::at_least_one
+        value_parser = units::at_least_one
     )]
     pub(crate) reconnect: Option<usize>,
 

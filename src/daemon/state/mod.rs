@@ -4,6 +4,10 @@
 //! In come the arguments, out goes the counter's hub. It saves on the hub's thread with
 //! `--sync always`, which makes the batch's frames wait for the disk, and on the store's otherwise.
 
+mod files;
+mod sealed;
+mod store;
+
 use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,11 +18,13 @@ use std::sync::{Arc, mpsc};
 
 use clap::ValueEnum;
 use log::{error, info};
-use plainws::{Error, Hub, Store};
+use plainws::{Error, Hub};
 
 use super::args::Serve;
 use super::metrics::Figures;
 use crate::apps::{Health, counter};
+use files::Failed;
+use store::Store;
 
 /// The file in the directory.
 const NAME: &str = "counter.json";
@@ -65,9 +71,9 @@ impl State {
         let (store, value) = opened.map_err(|failed| {
             error!("{failed}");
             match failed {
-                Error::Damaged(_) => ExitCode::from(DAMAGED),
-                Error::Io(_) => ExitCode::from(UNUSABLE),
-                _ => ExitCode::FAILURE,
+                Failed::Damaged(_) => ExitCode::from(DAMAGED),
+                Failed::Locked(_) => ExitCode::FAILURE,
+                Failed::Io(_) => ExitCode::from(UNUSABLE),
             }
         })?;
         let file = directory.join(NAME);
@@ -90,7 +96,8 @@ impl State {
     }
 
     pub(crate) fn health(&self) -> Health {
-        Health::new(self.store.clone())
+        let store = self.store.clone();
+        Health::new(move || store.as_ref().is_some_and(|store| store.is_failing()))
     }
 
     /// The figures of saving, if anything is saved.
@@ -124,9 +131,9 @@ impl State {
         let value = told.recv().map_err(Error::other)?;
         // The batch that told it may still be on its way to the store.
         if value != self.handed.load(Ordering::Acquire) {
-            store.put(value.to_string())?;
+            store.put(value.to_string());
         }
-        let lost = |error: Error| Error::other(format!("{error}: the value {value} is lost"));
+        let lost = |failed: Failed| Error::other(format!("{failed}: the value {value} is lost"));
         store.flush().map_err(lost)?;
         Ok(Some(value))
     }
@@ -146,10 +153,10 @@ fn saving(
         }
         // A store that cannot save says so itself, once a minute, and goes on trying; clients are
         // served all the same, and /healthz tells.
-        let _ = match sync {
+        match sync {
             Sync::Second => store.put(value.to_string()),
-            Sync::Always => store.save(value.to_string()),
-        };
+            Sync::Always => drop(store.save(value.to_string())),
+        }
         // After it: whoever sees this value here may rely on the store having it.
         handed.store(value, Ordering::Release);
     }
@@ -170,7 +177,11 @@ fn first(list: &OsStr) -> Option<&OsStr> {
 }
 
 #[cfg(test)]
-mod tests {
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+#[cfg(test)]
+mod directory_tests {
     use super::*;
 
     #[test]

@@ -6,9 +6,10 @@
 //! | `counter.json` | the newest value; once it is there, it is there at every moment |
 //! | `counter.json.previous` | the value before |
 //! | `counter.json.new` | a value being written; whatever is found there is removed |
-//! | `counter.json.lock` | locked while a process uses the others; has that process's id in it |
+//! | `counter.json.lock` | locked while a process uses the others |
 
-use std::fs::{self, File};
+use std::fmt;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,10 +17,10 @@ use log::warn;
 use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::MAX_VALUE;
 use super::sealed;
-use crate::error::{Error, Result};
 
+/// The largest value. It is written whole each time.
+const MAX_VALUE: usize = 64 * 1024;
 /// Nobody else needs to know the state of a program.
 const SECRET: Mode = Mode::from_raw_mode(0o600);
 
@@ -29,8 +30,8 @@ pub(super) struct Files {
     /// The lock ends with the process, however that dies.
     lock: File,
     names: Names,
-    /// What is in the newest file, if that is a good one: only such a one becomes the previous.
-    content: Option<Vec<u8>>,
+    /// The value in the newest file, if that is a good one: only such a one becomes the previous.
+    saved: Option<Vec<u8>>,
 }
 
 struct Names {
@@ -46,6 +47,31 @@ enum Found<T> {
     Damaged(String),
 }
 
+/// Why a state cannot be used or saved, as a sentence.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// There is a value, and all of it is damaged; it is left as it is.
+    Damaged(String),
+    /// Another process uses it.
+    Locked(String),
+    /// The system refused something.
+    Io(String),
+}
+
+impl Failed {
+    pub(super) fn io(what: impl fmt::Display, error: &io::Error) -> Failed {
+        Failed::Io(format!("{what}: {error}"))
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Damaged(what) | Failed::Locked(what) | Failed::Io(what) => f.write_str(what),
+        }
+    }
+}
+
 impl Files {
     /// Opens the directory, locks the state against a second user, and reads the value: of the
     /// newest file, or, if that is damaged, of the one before. Changes nothing if it fails.
@@ -53,7 +79,7 @@ impl Files {
         path: &Path,
         name: &str,
         parse: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<(Files, Option<T>)> {
+    ) -> Result<(Files, Option<T>), Failed> {
         let unusable = |error: io::Error| {
             let path = path.display();
             // It is not made here: a wrong name, or a disk that is not mounted, would be a start
@@ -62,7 +88,7 @@ impl Files {
                 ErrorKind::NotFound => format!("make the state directory {path}, or name another"),
                 _ => format!("cannot use the state directory {path}"),
             };
-            Error::io(what, error)
+            Failed::io(what, &error)
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty());
@@ -80,7 +106,7 @@ impl Files {
                 previous: format!("{name}.previous"),
                 new: format!("{name}.new"),
             },
-            content: None,
+            saved: None,
         };
         let value = files.read(parse)?;
         // Left by a process that was killed while it wrote.
@@ -88,11 +114,11 @@ impl Files {
         Ok((files, value))
     }
 
-    fn read<T>(&mut self, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
+    fn read<T>(&mut self, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Failed> {
         let (newest, previous) = (self.newest(), self.shown(&self.names.previous));
         let why = match self.find(&self.names.newest, &parse)? {
             Found::Value(value, content) => {
-                self.content = Some(content);
+                self.saved = Some(content);
                 return Ok(Some(value));
             }
             Found::Nothing => {
@@ -115,7 +141,7 @@ impl Files {
             Found::Nothing => format!("there is no {previous}"),
             Found::Damaged(why) => format!("so is {previous}, {why}"),
         };
-        Err(Error::Damaged(format!(
+        Err(Failed::Damaged(format!(
             "{newest} is damaged, {why}, and {also}; both are left as they are: restore one of \
              them, or move them away to start anew"
         )))
@@ -123,7 +149,7 @@ impl Files {
 
     /// Looks under a name. An error is one that says nothing about the value: a file that may not
     /// be read might be the good one.
-    fn find<T>(&self, name: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Found<T>> {
+    fn find<T>(&self, name: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Found<T>, Failed> {
         let damaged = |why: &str| Ok(Found::Damaged(why.to_owned()));
         // NONBLOCK: opening a FIFO would wait for somebody to write to it.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -152,7 +178,7 @@ impl Files {
             Ok(Some(_)) => match sealed::open(&content) {
                 Err(flaw) => damaged(&flaw.to_string()),
                 Ok(value) => match parse(value) {
-                    Some(value) => Ok(Found::Value(value, content)),
+                    Some(parsed) => Ok(Found::Value(parsed, value.to_vec())),
                     None => damaged("its value cannot be meant"),
                 },
             },
@@ -167,10 +193,10 @@ impl Files {
     /// Replaces the newest file; the one that was the newest is the previous one then. At every
     /// moment there is a whole file under the newest's name, the old one or the new one, and when
     /// this returns it is on disk. After an error either may be there, and no other file.
-    pub(super) fn replace(&mut self, value: &[u8]) -> Result<()> {
+    pub(super) fn replace(&mut self, value: &[u8]) -> Result<(), Failed> {
         self.try_replace(value).map_err(|error| {
             let _ = self.remove(&self.names.new);
-            Error::io(format!("cannot save {}", self.newest()), error)
+            Failed::io(format_args!("cannot save {}", self.newest()), &error)
         })
     }
 
@@ -179,8 +205,8 @@ impl Files {
         let content = sealed::seal(value);
         // A new file each time: after a failed fsync nobody knows what is in the old one.
         self.write(&names.new, &content)?;
-        if let Some(old) = &self.content {
-            self.keep(old)?;
+        if self.saved.is_some() {
+            self.keep()?;
         }
         rustix::fs::renameat(
             directory,
@@ -188,7 +214,7 @@ impl Files {
             directory,
             names.newest.as_str(),
         )?;
-        self.content = Some(content);
+        self.saved = Some(value.to_vec());
         match directory.sync_all() {
             // Some file systems cannot do that for a directory.
             Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
@@ -197,16 +223,16 @@ impl Files {
     }
 
     /// Gives the newest file the previous one's name, too.
-    fn keep(&self, old: &[u8]) -> io::Result<()> {
+    fn keep(&self) -> io::Result<()> {
         let (directory, names) = (&self.directory, &self.names);
         // A link does not replace; until it is there, the newest file is the only one, and good.
         self.remove(&names.previous)?;
         let (from, to) = (names.newest.as_str(), names.previous.as_str());
         match rustix::fs::linkat(directory, from, directory, to, AtFlags::empty()) {
-            // Somebody has taken it away: what is not there needs no second name.
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            // FAT, for example, has no links.
-            Err(_) => self.write(to, old),
+            // Somebody has taken it away: what is not there needs no second name. A file system
+            // without links (FAT) has no previous value.
+            Ok(()) | Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -226,10 +252,9 @@ impl Files {
         }
     }
 
-    /// What is in the newest file, if that is a good one.
-    pub(super) fn value(&self) -> Option<Vec<u8>> {
-        let content = self.content.as_deref()?;
-        sealed::open(content).ok().map(<[u8]>::to_vec)
+    /// The value in the newest file, if that is a good one.
+    pub(super) fn saved(&self) -> Option<&[u8]> {
+        self.saved.as_deref()
     }
 
     /// The newest file, for messages.
@@ -241,8 +266,8 @@ impl Files {
         self.path.join(name).display().to_string()
     }
 
-    fn failed(&self, what: &str, name: &str, error: io::Error) -> Error {
-        Error::io(format!("cannot {what} {}", self.shown(name)), error)
+    fn failed(&self, what: &str, name: &str, error: io::Error) -> Failed {
+        Failed::io(format_args!("cannot {what} {}", self.shown(name)), &error)
     }
 }
 
@@ -254,9 +279,11 @@ impl Drop for Files {
     }
 }
 
-fn lock(path: &Path, directory: &File, name: &str) -> Result<File> {
-    let shown = path.join(name);
-    let failed = |error: io::Error| Error::io(format!("cannot lock {}", shown.display()), error);
+fn lock(path: &Path, directory: &File, name: &str) -> Result<File, Failed> {
+    let failed = |error: io::Error| {
+        let shown = path.join(name);
+        Failed::io(format_args!("cannot lock {}", shown.display()), &error)
+    };
     // Open for reading only: a file open for writing would keep its file system from being made
     // read-only. NONBLOCK and NOFOLLOW as for the others.
     let kind = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -267,23 +294,11 @@ fn lock(path: &Path, directory: &File, name: &str) -> Result<File> {
         return Err(failed(io::Error::other("it is not a regular file")));
     }
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let mut owner = String::new();
-            let _ = (&file).take(20).read_to_string(&mut owner);
-            let owner: u32 = owner.trim_end().parse().unwrap_or_default();
-            let owner = match owner {
-                0 => "another process".to_owned(),
-                id => format!("process {id}"),
-            };
-            return Err(Error::Locked(format!(
-                "the state in {} is in use by {owner}: end that, or take another directory",
-                path.display()
-            )));
-        }
-        Err(error) => return Err(failed(error.into())),
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(Failed::Locked(format!(
+            "the state in {} is in use by another process: end that, or take another directory",
+            path.display()
+        ))),
+        Err(error) => Err(failed(error.into())),
     }
-    // For the message above only, so that a full disk is no reason not to start.
-    let _ = fs::write(&shown, format!("{}\n", std::process::id()));
-    Ok(file)
 }

@@ -1,25 +1,20 @@
 //! `Store`: one small value on disk, which survives the end of the process at any moment.
 //!
-//! In comes the newest value as bytes, from any thread; out goes a file that is written to a new
+//! In comes the newest value as text, from any thread; out goes a file that is written to a new
 //! name, synced and renamed, by the store's own thread (`ws-store`) at most once a second, or by a
-//! caller that must have it on disk. Not a database: one value, of at most 64 KiB, one process.
+//! caller that must have it on disk. Not a database: one value, of a few bytes, one process.
 
-mod files;
-mod sealed;
-
-use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::{error, warn};
 
-use crate::error::{Error, Result};
-use files::Files;
+use super::files::{Failed, Files};
+use crate::deadline::Deadline;
+use crate::lock::{Lock, Signal};
 
-/// The largest value. It is written whole each time.
-const MAX_VALUE: usize = 64 * 1024;
 /// Between two writes of the store's own: flash wears out.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// After a failure it waits as long as this, and twice as long after each further one in a row.
@@ -29,37 +24,12 @@ const HUNG: Duration = Duration::from_secs(10);
 /// A lasting trouble is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Keeps one small value in a directory, across restarts and crashes.
+/// Keeps one small value in a directory, across restarts and crashes. Any thread may use it; it
+/// saves what is left, and ends its thread, when it is dropped.
 ///
-/// `counter.json` always holds a whole value, the newest that was saved; `counter.json.previous`
-/// the one before. Where saving fails (a full disk, a file system that has become read-only), the
-/// value stays in memory, an ERROR says so once a minute, and it is tried again until it works.
-///
-/// # Threads
-///
-/// Any thread may use it. Its own thread (`ws-store`) writes what was [`put`](Store::put), at most
-/// once a second, and what is left when the store is dropped; it sleeps while nothing changes, and
-/// then nothing is written.
-///
-/// ```
-/// use plainws::Store;
-///
-/// # let directory = tempfile::tempdir()?;
-/// # let directory = directory.path();
-/// let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<i64>().ok();
-///
-/// let (store, value) = Store::open(directory, "counter.json", number)?;
-/// assert_eq!(value, None); // there is none yet
-/// store.put("5")?;         // on disk within a second
-/// store.save("6")?;        // on disk
-/// drop(store);
-///
-/// let (_store, value) = Store::open(directory, "counter.json", number)?;
-/// assert_eq!(value, Some(6));
-/// # Ok::<(), plainws::Error>(())
-/// ```
-#[must_use = "dropping it saves, and ends its thread"]
-pub struct Store {
+/// Where saving fails (a full disk, a file system that has become read-only), the value stays in
+/// memory, an ERROR says so once a minute, and it is tried again until it works.
+pub(crate) struct Store {
     inner: Arc<Inner>,
     thread: Option<JoinHandle<()>>,
 }
@@ -69,11 +39,11 @@ struct Inner {
     name: String,
     /// Held while writing, which may take long: only who waits for the disk anyway takes it, and
     /// takes it before `pending`.
-    files: Mutex<Files>,
+    files: Lock<Files>,
     /// Held for a moment only.
-    pending: Mutex<Pending>,
+    pending: Lock<Pending>,
     /// Wakes the store's thread.
-    changed: Condvar,
+    changed: Signal,
 }
 
 /// What is still to be written, and how writing goes.
@@ -94,43 +64,28 @@ struct Pending {
 
 impl Store {
     /// Opens the state `name` in `directory`, which must be there, and returns what was saved last;
-    /// `None` if there is nothing yet.
-    ///
-    /// A file that is not whole, or that `parse` makes nothing of, is damaged: then the previous
-    /// one is taken, and a WARN says so. Neither a FIFO nor a file of any size is waited for or
-    /// read whole. `name` is that of the file; `name.previous`, `name.new` and `name.lock` stand
-    /// beside it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`] if there is a value and all of it is damaged, which is left as it is;
-    /// [`Error::Locked`] while another store has it open; [`Error::Io`] if the directory cannot be
-    /// used, or a file not be read.
-    pub fn open<T>(
-        directory: impl AsRef<Path>,
+    /// `None` if there is nothing yet. A file that is not whole, or that `parse` makes nothing of,
+    /// is damaged: then the previous one is taken, and a WARN says so.
+    pub(crate) fn open<T>(
+        directory: &Path,
         name: &str,
         parse: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<(Store, Option<T>)> {
-        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-            return Err(Error::Invalid(
-                "the name of a state is the name of a file, such as counter.json".to_owned(),
-            ));
-        }
-        let (files, value) = Files::open(directory.as_ref(), name, parse)?;
+    ) -> Result<(Store, Option<T>), Failed> {
+        let (files, value) = Files::open(directory, name, parse)?;
         let inner = Arc::new(Inner {
             name: files.newest(),
-            pending: Mutex::new(Pending {
-                saved: files.value(),
+            pending: Lock::new(Pending {
+                saved: files.saved().map(<[u8]>::to_vec),
                 ..Pending::default()
             }),
-            files: Mutex::new(files),
-            changed: Condvar::new(),
+            files: Lock::new(files),
+            changed: Signal::new(),
         });
         let own = Arc::clone(&inner);
         let thread = thread::Builder::new()
             .name("ws-store".to_owned())
             .spawn(move || own.run())
-            .map_err(|error| Error::io("cannot start the thread of a store", error))?;
+            .map_err(|error| Failed::io("cannot start the thread of a store", &error))?;
         let store = Store {
             inner,
             thread: Some(thread),
@@ -140,63 +95,54 @@ impl Store {
 
     /// Takes a new value, and returns at once; it is on disk within a second, or as soon as the
     /// disk lets it. Of values that follow closely the last one is written, and nothing if that
-    /// is what is there already. JSON makes the file one that people and programs can read.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] for more than 64 KiB.
-    pub fn put(&self, value: impl Into<Vec<u8>>) -> Result<()> {
-        if self.inner.put(value.into())? {
+    /// is what is there already.
+    pub(crate) fn put(&self, value: impl Into<Vec<u8>>) {
+        if self.inner.put(value.into()) {
             self.inner.changed.notify_one();
         }
-        Ok(())
     }
 
     /// Takes a new value, and returns when it is on disk. Blocks for as long as the disk takes.
     /// After a failure it takes the value, but fails at once until the store's own thread, which
     /// goes on trying, has saved: what waits for a broken disk at each change would stand still.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it could not be written, [`Error::Invalid`] for more than 64 KiB.
-    pub fn save(&self, value: impl Into<Vec<u8>>) -> Result<()> {
-        self.inner.put(value.into())?;
+    pub(crate) fn save(&self, value: impl Into<Vec<u8>>) -> Result<(), Failed> {
+        self.inner.put(value.into());
         if self.is_failing() {
-            return Err(self.inner.still_failing());
+            let why = "saving has failed, and will be tried again";
+            return Err(Failed::Io(format!(
+                "cannot save {}: {why}",
+                self.inner.name
+            )));
         }
         self.inner.write()
     }
 
     /// Tries to write what is not on disk yet, whatever happened before. Blocks as
     /// [`save`](Store::save).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it could not be written.
-    pub fn flush(&self) -> Result<()> {
+    pub(crate) fn flush(&self) -> Result<(), Failed> {
         self.inner.write()
     }
 
     /// Whether the last try to save has failed, or has been going on for more than 10 seconds, so
     /// that what is on disk is older than what was put.
-    pub fn is_failing(&self) -> bool {
-        self.inner.pending().is_failing(Instant::now())
+    pub(crate) fn is_failing(&self) -> bool {
+        self.inner.pending.lock().is_failing(Instant::now())
     }
 
     /// How many times a value was saved.
-    pub fn saves(&self) -> u64 {
-        self.inner.pending().saves
+    pub(crate) fn saves(&self) -> u64 {
+        self.inner.pending.lock().saves
     }
 
     /// How many times saving has failed.
-    pub fn failures(&self) -> u64 {
-        self.inner.pending().failures
+    pub(crate) fn failures(&self) -> u64 {
+        self.inner.pending.lock().failures
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.inner.pending().ending = true;
+        self.inner.pending.lock().ending = true;
         self.inner.changed.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -204,43 +150,20 @@ impl Drop for Store {
     }
 }
 
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("saves", &self.saves())
-            .field("failures", &self.failures())
-            .finish_non_exhaustive()
-    }
-}
-
 impl Inner {
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether there is something to write now, and was not before.
-    fn put(&self, value: Vec<u8>) -> Result<bool> {
-        if value.len() > MAX_VALUE {
-            let len = value.len();
-            return Err(Error::Invalid(format!(
-                "a state of {len} bytes is too large, {MAX_VALUE} are allowed"
-            )));
-        }
-        let mut pending = self.pending();
+    fn put(&self, value: Vec<u8>) -> bool {
+        let mut pending = self.pending.lock();
         let before = pending.is_unsaved();
         pending.newest = Some(value);
-        Ok(!before && pending.is_unsaved())
+        !before && pending.is_unsaved()
     }
 
     /// Writes the newest value, unless it is on disk already: then another caller did it while
     /// this one waited, and one write was for both.
-    fn write(&self) -> Result<()> {
-        let mut files = self.files();
-        let mut pending = self.pending();
+    fn write(&self) -> Result<(), Failed> {
+        let mut files = self.files.lock();
+        let mut pending: MutexGuard<'_, Pending> = self.pending.lock();
         let mut written = Ok(());
         while written.is_ok() && pending.is_unsaved() {
             let value = pending.newest.clone().unwrap_or_default();
@@ -249,7 +172,7 @@ impl Inner {
             pending.is_writing = true;
             drop(pending);
             written = files.replace(&value);
-            pending = self.pending();
+            pending = self.pending.lock();
             pending.is_writing = false;
             match &written {
                 Ok(()) => pending.succeeded(value, &self.name),
@@ -268,34 +191,19 @@ impl Inner {
         written
     }
 
-    fn still_failing(&self) -> Error {
-        Error::io(
-            format!("cannot save {}", self.name),
-            std::io::Error::other("saving has failed, and will be tried again"),
-        )
-    }
-
     /// The store's own thread.
     fn run(&self) {
-        let mut pending = self.pending();
+        let mut pending = self.pending.lock();
         while !pending.ending {
-            let now = Instant::now();
-            pending = match pending.due(now) {
-                None => self
-                    .changed
-                    .wait(pending)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(due) if due > now => {
-                    let waited = self.changed.wait_timeout(pending, due - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                Some(_) => {
-                    drop(pending);
-                    // What goes wrong has been told.
-                    let _ = self.write();
-                    self.pending()
-                }
-            };
+            let due = pending.due();
+            if due.has_passed() {
+                drop(pending);
+                // What goes wrong has been told.
+                let _ = self.write();
+                pending = self.pending.lock();
+            } else {
+                pending = self.changed.wait(pending, due);
+            }
         }
         drop(pending);
         let _ = self.write();
@@ -313,11 +221,16 @@ impl Pending {
         self.pause.is_some() || took.is_some_and(|took| took > HUNG)
     }
 
-    /// When to write, if there is anything to write.
-    fn due(&self, now: Instant) -> Option<Instant> {
+    /// When to write: never while there is nothing to write, and the first time at once.
+    fn due(&self) -> Deadline {
+        if !self.is_unsaved() {
+            return Deadline::NEVER;
+        }
         let pause = self.pause.unwrap_or(INTERVAL);
-        self.is_unsaved()
-            .then(|| self.written_at.map_or(now, |at| at + pause))
+        self.written_at
+            .map_or(Deadline::after(Duration::ZERO), |at| {
+                Deadline::at(at + pause)
+            })
     }
 
     fn succeeded(&mut self, value: Vec<u8>, name: &str) {
@@ -329,7 +242,7 @@ impl Pending {
         }
     }
 
-    fn failed(&mut self, error: &Error) {
+    fn failed(&mut self, error: &Failed) {
         // Either value may be on disk now. Not knowing makes it be written again.
         self.saved = None;
         self.failures += 1;
@@ -404,19 +317,20 @@ mod tests {
             ..Pending::default()
         };
         let start = Instant::now();
-        assert_eq!(pending.due(start), Some(start), "the first is for now");
+        assert!(pending.due().has_passed(), "the first is for now");
         pending.written_at = Some(start);
-        let failure = || Error::io("cannot save", std::io::Error::other("no disk"));
-        let pauses: Vec<u64> = (0..6)
+        let failure = || Failed::Io("cannot save: no disk".to_owned());
+        let wait = |pending: &Pending| Some((pending.due().instant()? - start).as_secs());
+        let pauses: Vec<_> = (0..6)
             .map(|_| {
                 pending.failed(&failure());
-                (pending.due(start).expect("due") - start).as_secs()
+                wait(&pending)
             })
             .collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(pauses, [1, 2, 4, 8, 10, 10].map(Some));
         pending.succeeded(b"5".to_vec(), "it");
-        assert_eq!(pending.due(start), None);
+        assert_eq!(pending.due(), Deadline::NEVER);
         pending.newest = Some(b"6".to_vec());
-        assert_eq!(pending.due(start), Some(start + INTERVAL));
+        assert_eq!(wait(&pending), Some(1));
     }
 }

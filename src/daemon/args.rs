@@ -3,52 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::ArgAction;
 use log::LevelFilter;
 use plainws::Network;
 
-use super::connect::Connect;
 use super::logger::LogFormat;
 use super::metrics;
 use super::state::Sync;
-use super::units::{self, OrOff};
 use crate::apps::App;
+use crate::units::{self, OrOff, at_least_one};
 
 /// The tutorial's ports.
 pub(super) const DEFAULT_LISTEN: &str =
     "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789";
-
-/// WebSocket server and client for live pages on small machines.
-#[derive(Parser)]
-#[command(name = "plainws", version)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    Serve(Box<Serve>),
-    #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
-    Cert(super::cert::Cert),
-    Connect(Box<Connect>),
-    Completions(Completions),
-    Man(Manual),
-}
-
-/// Print the completions of a shell, to be read by it at its start
-#[derive(clap::Args)]
-pub(crate) struct Completions {
-    /// The shell
-    pub(crate) shell: clap_complete::Shell,
-}
-
-/// Print the man page: plainws man | man -l -
-#[derive(clap::Args)]
-pub(crate) struct Manual {
-    /// The command to print the page of. Default: all of them on one page
-    pub(crate) command: Option<String>,
-}
 
 /// Serve hello, clock and counter, as pages and as WebSockets at the same URLs
 #[derive(clap::Args)]
@@ -284,23 +251,9 @@ pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
         .map_err(|_| "write off, error, warn, info, debug or trace".to_owned())
 }
 
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("write a number above 0".to_owned()),
-        Ok(n) => Ok(n),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        Args::command().debug_assert();
-    }
 
     #[test]
     fn a_listener_may_belong_to_an_application() {

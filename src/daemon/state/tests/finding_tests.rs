@@ -243,11 +243,10 @@ fn a_second_store_is_refused_until_the_first_is_gone() {
     let directory = two_values();
     let (first, _) = opened(&directory);
     for _ in 0..2 {
-        let Err(Error::Locked(why)) = open(&directory) else {
+        let Err(Failed::Locked(why)) = open(&directory) else {
             panic!("two stores have one state open");
         };
-        let id = format!("in use by process {}", std::process::id());
-        assert!(why.contains(&id), "{why}");
+        assert!(why.contains("in use by another process"), "{why}");
     }
     // Another state in the same directory is another matter.
     let _other = Store::open(directory.path(), "other.json", number).unwrap();
@@ -260,8 +259,8 @@ fn a_second_store_is_refused_until_the_first_is_gone() {
 fn a_directory_that_is_not_there_is_not_made() {
     let parent = directory();
     let path = parent.path().join("state");
-    let error = Store::open(&path, NAME, number).unwrap_err();
-    assert!(matches!(error, Error::Io(_)), "{error}");
+    let error = Store::open(&path, NAME, number).map(drop).unwrap_err();
+    assert!(matches!(error, Failed::Io(_)), "{error}");
     let what = format!(
         "make the state directory {}, or name another",
         path.display()
@@ -270,17 +269,7 @@ fn a_directory_that_is_not_there_is_not_made() {
     assert!(!path.exists());
     // A file is no directory.
     fs::write(&path, "").unwrap();
-    let error = Store::open(&path, NAME, number).unwrap_err();
-    assert!(matches!(error, Error::Io(_)), "{error}");
+    let error = Store::open(&path, NAME, number).map(drop).unwrap_err();
+    assert!(matches!(error, Failed::Io(_)), "{error}");
     assert!(error.to_string().contains("Not a directory"), "{error}");
-}
-
-#[test]
-fn a_name_stays_within_the_directory() {
-    let directory = directory();
-    for name in ["", "..", ".", "../x", "a/b", "/x", ".hidden", "a\0b"] {
-        let refused = Store::open(directory.path(), name, number).unwrap_err();
-        assert!(matches!(refused, Error::Invalid(_)), "{name:?}: {refused}");
-    }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -3,6 +3,8 @@
 use data_encoding::HEXLOWER_PERMISSIVE;
 use plainws::{CloseCode, Message};
 
+use crate::escaped::Escaped;
+
 /// The answer to `/help`.
 pub(super) const HELP: [&str; 5] = [
     "/ping                   how long a ping takes",
@@ -40,7 +42,7 @@ impl Command {
             "close" => close(argument),
             "binary" => binary(argument),
             _ => {
-                let name = plainws::escaped(name);
+                let name = Escaped(name);
                 Err(format!(
                     "/{name} is no command, nothing was sent; /help lists the commands, \
                      //{name} sends the line"

@@ -4,24 +4,38 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use clap_mangen::Man;
 
-use super::args::{Args, Completions, Manual};
+use super::say::say;
+use crate::escaped::Escaped;
 
 const NAME: &str = "plainws";
+
+/// Print the completions of a shell, to be read by it at its start
+#[derive(clap::Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the man page: plainws man | man -l -
+#[derive(clap::Args)]
+pub(crate) struct Manual {
+    /// The command to print the page of. Default: all of them on one page
+    pub(crate) command: Option<String>,
+}
 
 /// What clap_mangen calls EXTRA is how to use the command.
 const USE: &str = "\n.SH USE";
 
-pub(crate) fn completions(args: &Completions) -> ExitCode {
+pub(crate) fn completions(args: &Completions, mut plainws: clap::Command) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), NAME, &mut script);
+    clap_complete::generate(args.shell, &mut plainws, NAME, &mut script);
     print(&script)
 }
 
-pub(crate) fn man(args: &Manual) -> ExitCode {
-    let mut plainws = Args::command().disable_help_subcommand(true);
+pub(crate) fn man(args: &Manual, plainws: clap::Command) -> ExitCode {
+    let mut plainws = plainws.disable_help_subcommand(true);
     plainws.build();
     let page = match args.command.as_deref() {
         None => whole(&plainws),
@@ -29,9 +43,9 @@ pub(crate) fn man(args: &Manual) -> ExitCode {
             Some(command) => page(command),
             None => {
                 let known: Vec<&str> = plainws.get_subcommands().map(|c| c.get_name()).collect();
-                let name = plainws::escaped(name);
+                let name = Escaped(name);
                 let known = known.join(", ");
-                super::say(&format!("there is no command {name}; there are {known}"));
+                say(&format!("there is no command {name}; there are {known}"));
                 return ExitCode::from(2);
             }
         },
@@ -39,7 +53,7 @@ pub(crate) fn man(args: &Manual) -> ExitCode {
     match page {
         Ok(page) => print(&page),
         Err(error) => {
-            super::say(&format!("cannot make the man page: {error}"));
+            say(&format!("cannot make the man page: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -92,7 +106,7 @@ fn print(text: &[u8]) -> ExitCode {
         // `| head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            super::say(&format!("cannot write to stdout: {error}"));
+            say(&format!("cannot write to stdout: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -23,7 +23,9 @@ use super::event::{Event, Place, close_line, message_line, shown_uri};
 use super::printer::{Gate, Printer};
 use super::session::{End, Session};
 use super::typist::{PROMPT, Typist, editor};
-use super::{ABNORMAL, pipe, say, signals, trace, verdict};
+use super::{ABNORMAL, pipe, signals, trace, verdict};
+use crate::escaped::Escaped;
+use crate::tools::say::say;
 
 /// The line that Ctrl-C, Ctrl-D or the end leaves behind is taken away again.
 const ERASE: &str = "\x1b[A\r\x1b[J";
@@ -120,7 +122,7 @@ fn line(event: &Event, uri: &str, reconnects: bool) -> Option<String> {
     match event {
         Event::Open(None) => Some(format!("Connected to {uri}.")),
         Event::Open(Some(name)) => {
-            let name = plainws::escaped(name);
+            let name = Escaped(name);
             Some(format!("Connected to {uri}, subprotocol {name}."))
         }
         Event::Message(message) => Some(format!("< {}", message_line(message, Place::Terminal))),

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use plainws::{CloseCode, Closed, Message, escaped};
+use plainws::{CloseCode, Closed, Message};
+
+use crate::escaped::Escaped;
 
 /// What happens to a session, told by its receiving thread in order.
 #[derive(Debug)]
@@ -28,12 +30,17 @@ pub(super) enum Place {
 /// At most this many bytes of a binary message are shown in a terminal.
 const MAX_BYTES: usize = 256;
 
+/// The text on one line, all of it.
+fn escaped(text: &str) -> String {
+    format!("{:#}", Escaped(text))
+}
+
 /// One message on one line.
 pub(super) fn message_line(message: &Message, place: Place) -> String {
     match message {
-        Message::Text(text) if place == Place::Terminal => escaped(text).to_string(),
+        Message::Text(text) if place == Place::Terminal => escaped(text),
         Message::Text(text) => {
-            let cells: Vec<String> = text.split('\t').map(|t| escaped(t).to_string()).collect();
+            let cells: Vec<String> = text.split('\t').map(escaped).collect();
             cells.join("\t")
         }
         Message::Binary(bytes) => {
@@ -61,7 +68,7 @@ pub(super) fn close_line(closed: &Closed) -> String {
         CloseCode::ABNORMAL => "1006 (connection lost)".to_owned(),
         code => code.to_string(),
     };
-    let reason = escaped(reason.trim_end_matches('.')).to_string();
+    let reason = escaped(reason.trim_end_matches('.'));
     match (reason.as_str(), code.starts_with("1006")) {
         ("", _) => format!("Connection closed: {code}."),
         (reason, true) => format!("Connection closed: {code}: {reason}."),
@@ -104,7 +111,7 @@ pub(super) fn shown_uri(uri: &str) -> String {
         .map_or(uri.len(), |at| start + at);
     let authority = &uri[start..end];
     let Some((user, host)) = authority.rsplit_once('@') else {
-        return escaped(uri).to_string();
+        return escaped(uri);
     };
     let name = user.split_once(':').map_or(user, |(name, _)| name);
     let user = if name.is_empty() {
@@ -112,7 +119,7 @@ pub(super) fn shown_uri(uri: &str) -> String {
     } else {
         format!("{name}@")
     };
-    escaped(&format!("{}{user}{host}{}", &uri[..start], &uri[end..])).to_string()
+    escaped(&format!("{}{user}{host}{}", &uri[..start], &uri[end..]))
 }
 
 #[cfg(test)]
