@@ -15,7 +15,7 @@ fn main() -> plainws::Result<()> {
         .max_size(16 * 1024 * 1024)
         .ping_interval(None);
     if let Some(pem) = args.next() {
-        client = client.ca(std::fs::read(pem)?);
+        client = client.ca(std::fs::read(pem).map_err(Error::other)?);
     }
 
     let count = client.connect(&format!("{url}/getCaseCount"))?.recv()?;

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-fn main() -> plainws::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "ws://localhost:8765".to_owned());

@@ -19,6 +19,6 @@ fn main() -> Result<()> {
     let address = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "localhost:8765".to_owned());
-    let connected = Hub::new(());
+    let connected = Hub::builder(()).start()?;
     plainws::serve(&address, move |ws| handler(ws, &connected))
 }

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use plainws::Client;
 
-fn main() -> plainws::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let url = args.next();
     let url = url.unwrap_or_else(|| "wss://localhost:8765".to_owned());

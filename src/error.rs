@@ -9,7 +9,39 @@ use crate::message::{CloseCode, CloseFrame};
 /// The result of most calls of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong. Small (two words), so that it costs nothing where nothing goes wrong.
+/// What went wrong, and in its text the sentence for people: who, what, and the limit if there is one.
+///
+/// ```text
+/// Error
+/// ├─ of the call          nothing has happened yet
+/// │  └─ Invalid           an address, a URL or an option that cannot be meant: mend the call
+/// ├─ of the surroundings
+/// │  ├─ Io                the system refuses: nobody listens there, no permission, no more threads
+/// │  ├─ TimedOut          not done within the limit that you set, or its default
+/// │  └─ Tls               no common ground with the peer, or a certificate or key that is wrong
+/// ├─ of the opening       only `connect` and its kin
+/// │  ├─ Refused           an HTTP answer in place of an upgrade: its status and body say why
+/// │  └─ Handshake         an answer that is not WebSocket: the wrong server, port or proxy
+/// ├─ of a connection
+/// │  ├─ Closed            it is over: leave the loop; `Closed` says who ended it, and how
+/// │  └─ Full              only `try_send`: this peer reads too slowly; it stays connected
+/// └─ Other                yours, passed through a handler: see `Error::other`
+/// ```
+///
+/// [`Retry`](crate::Retry) knows which of them may pass: `Io`, `TimedOut`, and some `Refused`. In a
+/// handler, return whatever you do not treat: the server logs it and closes with 1011, unless it is
+/// a `Closed`.
+///
+/// There is no conversion from [`io::Error`], as which file or peer it is about would be lost:
+///
+/// ```
+/// use plainws::{Connection, Error, Result};
+///
+/// fn motd(ws: &Connection) -> Result<()> {
+///     let text = std::fs::read_to_string("/etc/motd").map_err(Error::other)?;
+///     ws.send(text)
+/// }
+/// ```
 #[non_exhaustive]
 pub enum Error {
     /// The connection is closed, or was closed by this very call.
@@ -19,24 +51,40 @@ pub enum Error {
     Refused(Box<Refused>),
     /// The answer to the opening handshake is not one of RFC 6455, leads where a redirect may not
     /// lead, or a proxy does not do what one should.
-    Handshake(String),
-    /// TLS came to nothing, says with whom and why; or a certificate or key is not as it must be,
-    /// says what to do.
-    Tls(String),
-    /// Something did not happen in time; says what, and the limit.
-    TimedOut(String),
+    Handshake {
+        /// Whose answer it is, and what is wrong with it.
+        what: String,
+    },
+    /// TLS came to nothing, or a certificate or key is not as it must be.
+    Tls {
+        /// With whom and why, or what to do.
+        what: String,
+    },
+    /// Something did not happen in time.
+    TimedOut {
+        /// What, and the limit.
+        what: String,
+    },
     /// Nothing more can be queued for this slow peer now; the message was not sent.
     Full,
-    /// An argument that cannot be meant; says what can.
-    Invalid(String),
-    /// The system refused something; says what was tried.
-    Io(Box<(String, io::Error)>),
+    /// An argument that cannot be meant.
+    Invalid {
+        /// Which, and what can be meant.
+        what: String,
+    },
+    /// The system refused something.
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// An error of yours, passed through a handler.
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// Wraps an error of your own, so that a handler can return it with `?`.
+    /// Wraps an error of your own, so that a handler can return it: `.map_err(Error::other)?`.
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Other(error.into())
     }
@@ -54,9 +102,30 @@ impl Error {
         }
     }
 
-    /// An error of the system, with what was tried.
+    pub(crate) fn invalid(what: impl Into<String>) -> Error {
+        let what = what.into();
+        Error::Invalid { what }
+    }
+
+    pub(crate) fn handshake(what: impl Into<String>) -> Error {
+        let what = what.into();
+        Error::Handshake { what }
+    }
+
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    pub(crate) fn tls(what: impl Into<String>) -> Error {
+        let what = what.into();
+        Error::Tls { what }
+    }
+
+    pub(crate) fn timed_out(what: impl Into<String>) -> Error {
+        let what = what.into();
+        Error::TimedOut { what }
+    }
+
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
-        Error::Io(Box::new((what.into(), source)))
+        let what = what.into();
+        Error::Io { what, source }
     }
 }
 
@@ -65,14 +134,14 @@ impl fmt::Display for Error {
         match self {
             Error::Closed(closed) => closed.fmt(f),
             Error::Refused(refused) => refused.fmt(f),
-            Error::Handshake(what)
-            | Error::Tls(what)
-            | Error::TimedOut(what)
-            | Error::Invalid(what) => f.write_str(what),
+            Error::Handshake { what }
+            | Error::Tls { what }
+            | Error::TimedOut { what }
+            | Error::Invalid { what } => f.write_str(what),
             Error::Full => {
                 f.write_str("the backlog of this peer is full, the message was not sent")
             }
-            Error::Io(tried) => write!(f, "{}: {}", tried.0, tried.1),
+            Error::Io { what, source } => write!(f, "{what}: {source}"),
             Error::Other(error) => error.fmt(f),
         }
     }
@@ -88,16 +157,10 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Io(tried) => Some(&tried.1),
+            Error::Io { source, .. } => Some(source),
             Error::Other(error) => error.source(),
             _ => None,
         }
-    }
-}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Error {
-        Error::Other(Box::new(error))
     }
 }
 
@@ -107,14 +170,15 @@ impl From<Box<dyn std::error::Error + Send + Sync>> for Error {
     }
 }
 
-impl From<String> for Error {
-    fn from(text: String) -> Error {
+/// What a handler says in its own words: `Err("no such room".into())`.
+impl From<&str> for Error {
+    fn from(text: &str) -> Error {
         Error::other(text)
     }
 }
 
-impl From<&str> for Error {
-    fn from(text: &str) -> Error {
+impl From<String> for Error {
+    fn from(text: String) -> Error {
         Error::other(text)
     }
 }

@@ -35,7 +35,7 @@
 //! let trusted = std::fs::read("localhost.pem")?;
 //! let ws = Client::builder().ca(trusted).connect("wss://localhost:8443")?;
 //! # }
-//! # Ok::<(), plainws::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Extra arguments of a handler are what its closure captures. What several connections share is
@@ -148,7 +148,7 @@ pub use connection::{Connection, Messages};
 pub use error::{Closed, Error, Refused, Result};
 pub use http::request::Request;
 pub use http::response::Response;
-pub use hub::{Clients, Hub, Registration};
+pub use hub::{Clients, Hub, HubBuilder, Registration};
 pub use message::{CloseCode, CloseFrame, Message};
 pub use network::Network;
 pub use server::endpoint::Endpoint;

@@ -196,13 +196,13 @@ impl CloseFrame {
     /// Checks what the caller wants to send.
     pub(crate) fn checked(code: CloseCode, reason: &str) -> Result<CloseFrame> {
         if !code.may_be_sent() {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "close code {} may not be sent; take 1000 to 1003, 1007 to 1014 or 3000 to 4999",
                 code.0
             )));
         }
         if reason.len() > Self::MAX_REASON {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "a close reason of {} bytes is longer than the limit of {} bytes",
                 reason.len(),
                 Self::MAX_REASON

@@ -85,7 +85,7 @@ impl FromStr for Network {
             None => (text, None),
         };
         let ip: IpAddr = address.parse().map_err(|_| {
-            Error::Invalid(format!(
+            Error::invalid(format!(
                 "{text} is no network: write an IP address such as 127.0.0.1, a network such as \
                  10.0.0.0/8, or unix:"
             ))
@@ -98,13 +98,13 @@ impl FromStr for Network {
         };
         let network = network.ok_or_else(|| {
             let bits = width(ip);
-            Error::Invalid(format!(
+            Error::invalid(format!(
                 "{text} is no network: behind the / stands a number of bits, {bits} at most"
             ))
         })?;
         let ip = ip.to_canonical();
         match network.0 {
-            Kind::Ip(base, _) if base != ip => Err(Error::Invalid(format!(
+            Kind::Ip(base, _) if base != ip => Err(Error::invalid(format!(
                 "{text} is an address within a network: write {network} for all of it, or {ip}"
             ))),
             _ => Ok(network),

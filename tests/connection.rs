@@ -277,11 +277,11 @@ fn nothing_is_sent_after_a_close(role: Role) {
     let pair = Pair::new(role);
     assert!(matches!(
         pair.ours.close(CloseCode(1005), ""),
-        Err(Error::Invalid(_))
+        Err(Error::Invalid { .. })
     ));
     assert!(matches!(
         pair.ours.close(CloseCode(1000), &"x".repeat(124)),
-        Err(Error::Invalid(_))
+        Err(Error::Invalid { .. })
     ));
     thread::scope(|scope| {
         scope.spawn(|| {

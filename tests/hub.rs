@@ -42,7 +42,7 @@ fn wait_registered<S: Send + 'static>(hub: &Hub<S>, count: usize) {
 
 #[test]
 fn every_client_sees_one_order() {
-    let hub = Hub::new(0_u64);
+    let hub = Hub::builder(0_u64).start().unwrap();
     let server = registering(&hub);
     let clients: Vec<_> = (0..5).map(|_| client(&server)).collect();
     wait_registered(&hub, 5);
@@ -86,10 +86,11 @@ fn every_client_sees_one_order() {
 #[test]
 fn a_newcomer_gets_what_is_sent_after_it_joined() {
     // The hub is held up while all of this is queued, so that it becomes one batch.
-    let hub = Hub::new(0).on_join(|count, clients, newcomer| {
+    let hub = Hub::builder(0).on_join(|count, clients, newcomer| {
         clients.broadcast(format!("{} here", clients.len()));
         clients.send_to(newcomer, format!("welcome at {count}"));
     });
+    let hub = hub.start().unwrap();
     let pair_a = Pair::new(Role::Server);
     let pair_b = Pair::new(Role::Server);
     let step = |hub: &Hub<i32>| {
@@ -130,7 +131,7 @@ fn a_newcomer_gets_what_is_sent_after_it_joined() {
 
 #[test]
 fn a_slow_client_gets_the_newest_state_and_disturbs_nobody() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let server = registering(&hub);
     let (slow, fast) = (client(&server), client(&server));
     wait_registered(&hub, 2);
@@ -171,7 +172,7 @@ fn a_slow_client_gets_the_newest_state_and_disturbs_nobody() {
 
 #[test]
 fn a_client_too_slow_for_a_stream_is_closed_with_1013() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let server = registering(&hub);
     let (slow, fast) = (client(&server), client(&server));
     wait_registered(&hub, 2);
@@ -226,7 +227,7 @@ fn a_client_too_slow_for_a_stream_is_closed_with_1013() {
 
 #[test]
 fn a_handlers_own_messages_keep_their_place_among_broadcasts() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let pair = Pair::new(Role::Server);
     let _registration = hub.register(&pair.ours);
     wait_registered(&hub, 1);
@@ -238,7 +239,7 @@ fn a_handlers_own_messages_keep_their_place_among_broadcasts() {
 
 #[test]
 fn a_clients_connection_can_be_registered_too() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let pair = Pair::new(Role::Client);
     let _registration = hub.register(&pair.ours);
     hub.broadcast("masked");
@@ -251,7 +252,8 @@ fn a_clients_connection_can_be_registered_too() {
 fn registering_twice_counts_once() {
     let joined = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&joined);
-    let hub = Hub::new(()).on_join(move |_, _, _| *counter.lock().unwrap() += 1);
+    let hub = Hub::builder(()).on_join(move |_, _, _| *counter.lock().unwrap() += 1);
+    let hub = hub.start().unwrap();
     let pair = Pair::new(Role::Server);
     let first = hub.register(&pair.ours);
     let second = hub.register(&pair.ours);
@@ -267,7 +269,7 @@ fn registering_twice_counts_once() {
 
 #[test]
 fn a_panic_in_an_update_ends_only_the_update() {
-    let hub = Hub::new(1);
+    let hub = Hub::builder(1).start().unwrap();
     hub.update(|_, _| panic!("of a test, on purpose"));
     let (tell, told) = mpsc::channel();
     hub.update(move |count, _| tell.send(*count).unwrap());
@@ -276,7 +278,7 @@ fn a_panic_in_an_update_ends_only_the_update() {
 
 #[test]
 fn the_thread_ends_with_the_last_handle() {
-    let hub = Hub::new(Arc::new(()));
+    let hub = Hub::builder(Arc::new(())).start().unwrap();
     let (tell, told) = mpsc::channel();
     hub.update(move |state, _| tell.send(Arc::downgrade(state)).unwrap());
     let state = told.recv_timeout(PATIENCE).unwrap();
@@ -292,7 +294,7 @@ fn the_thread_ends_with_the_last_handle() {
 
 #[test]
 fn the_last_handle_may_be_dropped_on_the_hubs_own_thread() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let (go, wait) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
     let inside = hub.clone();
@@ -311,7 +313,7 @@ fn the_last_handle_may_be_dropped_on_the_hubs_own_thread() {
 
 #[test]
 fn a_client_that_vanishes_while_registered_costs_nothing() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let server = registering(&hub);
     let stays = client(&server);
     for _ in 0..20 {
@@ -344,14 +346,14 @@ fn held<S: Send + 'static>(hub: &Hub<S>) -> mpsc::Sender<()> {
 fn noting() -> (Hub<u64>, Arc<AtomicU64>) {
     let noted = Arc::new(AtomicU64::new(0));
     let note = Arc::clone(&noted);
-    let hub = Hub::new(0).before_delivery(move |state: &u64| {
+    let hub = Hub::builder(0).before_delivery(move |state: &u64| {
         if *state != note.load(Ordering::SeqCst) {
             // As a disk does. Delivered before, a client would be sure to notice.
             thread::sleep(Duration::from_millis(5));
             note.store(*state, Ordering::SeqCst);
         }
     });
-    (hub, noted)
+    (hub.start().unwrap(), noted)
 }
 
 fn count_up(state: &mut u64, clients: &mut plainws::Clients) {
@@ -432,9 +434,10 @@ fn who_leaves_within_a_batch_gets_its_part_when_it_is_saved() {
 fn updates_that_come_together_are_saved_once() {
     let calls = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&calls);
-    let hub = Hub::new(0_u64).before_delivery(move |_| {
+    let hub = Hub::builder(0_u64).before_delivery(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
     });
+    let hub = hub.start().unwrap();
     let release = held(&hub);
     let before = calls.load(Ordering::SeqCst);
     for _ in 0..200 {

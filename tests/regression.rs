@@ -1,7 +1,7 @@
 //! What was once wrong. Each test stands for a defect that a review or a peer proved.
 
 use std::io::Write;
-use std::sync::mpsc;
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ fn port(server: &Server) -> u16 {
 /// nobody could empty: its thread looked at it for ever, and was never joined.
 #[test]
 fn a_broadcast_after_the_end_keeps_no_thread() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let registered = hub.clone();
     let (tell, told) = mpsc::channel();
     let server = start(move |ws| {
@@ -195,15 +195,15 @@ fn two_handlers_may_shut_the_server_down() {
 #[test]
 fn a_hub_may_be_called_by_its_own_closures() {
     const UPDATES: usize = 5000;
-    let hub = Hub::new(0_usize);
+    let hub = Hub::builder(0_usize).start().unwrap();
     let inside = hub.clone();
+    let (tell, told) = mpsc::channel();
     hub.update(move |_, _| {
         for _ in 0..UPDATES {
             inside.update(|count, _| *count += 1);
         }
+        inside.update(move |count, _| tell.send(*count).unwrap());
     });
-    let (tell, told) = mpsc::channel();
-    hub.update(move |count, _| tell.send(*count).unwrap());
     assert_eq!(told.recv_timeout(PATIENCE).unwrap(), UPDATES);
 }
 
@@ -255,5 +255,97 @@ fn a_client_does_not_send_a_head_without_bounds() {
         .header("X-Long", "é".repeat(40_000))
         .connect("ws://127.0.0.1:9/")
         .unwrap_err();
-    assert!(matches!(error, Error::Invalid(_)), "{error}");
+    assert!(matches!(error, Error::Invalid { .. }), "{error}");
+}
+
+/// What was asked within what had been asked that way waited for the next outside request, and so
+/// did what `before_delivery` asked.
+#[test]
+fn what_a_hubs_closures_ask_of_it_waits_for_nobody_else() {
+    let (tell, told) = mpsc::channel();
+    let own: Arc<Mutex<Option<Hub>>> = Arc::default();
+    let before = Arc::clone(&own);
+    let saved = tell.clone();
+    let hub = Hub::builder(())
+        .before_delivery(move |()| {
+            if let Some(hub) = before.lock().unwrap().take() {
+                let saved = saved.clone();
+                hub.update(move |_, _| saved.send("before delivery").unwrap());
+            }
+        })
+        .start()
+        .unwrap();
+    let (outer, inner) = (hub.clone(), hub.clone());
+    hub.update(move |_, _| {
+        outer.update(move |_, _| inner.update(move |_, _| tell.send("nested").unwrap()));
+    });
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), "nested");
+    *own.lock().unwrap() = Some(hub.clone());
+    hub.update(|_, _| ());
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), "before delivery");
+}
+
+/// A closure that asks for itself again, for ever, must leave the clients their messages.
+#[test]
+fn a_hub_that_never_comes_to_an_end_delivers_all_the_same() {
+    fn again(hub: Hub<bool>) {
+        let next = hub.clone();
+        hub.update(move |goes_on, _| {
+            if *goes_on {
+                again(next);
+            }
+        });
+    }
+    let hub = Hub::builder(true).start().unwrap();
+    let pair = Pair::new(Role::Server);
+    let _registration = hub.register(&pair.ours);
+    again(hub.clone());
+    for _ in 0..3 {
+        hub.broadcast("between");
+        let message = pair.theirs.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(message.expect("in time"), "between");
+    }
+    hub.update(|goes_on, _| *goes_on = false);
+}
+
+/// Two hubs that asked more of each other than a queue takes waited for each other for ever, as did
+/// two that held each other's last handle.
+#[test]
+fn two_hubs_may_update_and_end_each_other() {
+    const UPDATES: usize = 5000;
+    let hubs = [0, 1].map(|_| Hub::builder(0_usize).start().unwrap());
+    let (tell, told) = mpsc::channel();
+    // Neither begins before the other is there, so that both queues fill.
+    let both = Arc::new(Barrier::new(2));
+    for (from, to) in [(&hubs[0], &hubs[1]), (&hubs[1], &hubs[0])] {
+        let (to, both, tell) = (to.clone(), Arc::clone(&both), tell.clone());
+        from.update(move |_, _| {
+            both.wait();
+            for _ in 0..UPDATES {
+                to.update(|count, _| *count += 1);
+            }
+            to.update(move |count, _| tell.send(*count).unwrap());
+        });
+    }
+    for _ in 0..2 {
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), UPDATES);
+    }
+    // And now each ends the other.
+    let both = Arc::new(Barrier::new(3));
+    let [one, two] = hubs;
+    let (to_one, to_two) = (one.clone(), two.clone());
+    for (hub, last) in [(one, to_two), (two, to_one)] {
+        let (both, tell) = (Arc::clone(&both), tell.clone());
+        let own = hub.clone();
+        hub.update(move |_, _| {
+            drop(own);
+            both.wait();
+            drop(last);
+            tell.send(0).unwrap();
+        });
+    }
+    both.wait();
+    for _ in 0..2 {
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), 0);
+    }
 }

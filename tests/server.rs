@@ -319,5 +319,5 @@ fn the_first_subprotocol_of_the_servers_that_a_client_offers_is_chosen() {
     let wrong = Server::builder(|_| Ok(()))
         .subprotocols(["a,b"])
         .listen("127.0.0.1:0");
-    assert!(matches!(wrong.start(), Err(Error::Invalid(_))));
+    assert!(matches!(wrong.start(), Err(Error::Invalid { .. })));
 }

@@ -10,7 +10,9 @@ fn a_client_says_that_this_build_has_no_tls() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());
     match plainws::connect(&url) {
-        Err(Error::Invalid(why)) => assert!(why.contains("without the feature tls"), "{why}"),
+        Err(Error::Invalid { what: why }) => {
+            assert!(why.contains("without the feature tls"), "{why}")
+        }
         other => panic!("awaited an error, got {other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use log::warn;
-use plainws::{Clients, Connection, Hub, Message, Result};
+use plainws::{Clients, Connection, Hub, HubBuilder, Message, Result};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The largest value that a browser shows exactly, 2^53 - 1, and the negative of it the smallest.
@@ -14,8 +14,8 @@ const MAX: i64 = (1 << 53) - 1;
 const MAX_COMPLAINTS: u32 = 20;
 
 /// The value that all connections share, from `start` on.
-pub(crate) fn hub(start: i64) -> Hub<i64> {
-    Hub::new(start)
+pub(crate) fn hub(start: i64) -> HubBuilder<i64> {
+    Hub::builder(start)
         .on_join(|value, clients, newcomer| {
             publish_users(clients);
             clients.send_to(newcomer, state(*value));
@@ -370,7 +370,7 @@ mod tests {
                 count: Default::default(),
             };
             // Nobody is registered: only the value changes.
-            let hub: Hub<Option<i64>> = Hub::new(None);
+            let hub: Hub<Option<i64>> = Hub::builder(None).start().expect("a hub");
             let (tell, told) = std::sync::mpsc::channel();
             hub.update(move |_, clients| {
                 apply(action, &mut value, clients, &complaints);

@@ -49,7 +49,7 @@ impl Answer {
             }
             bytes = answer.rest;
         }
-        Err(Error::Handshake(format!(
+        Err(Error::handshake(format!(
             "{from} gave more than {MAX_INTERIM} interim answers and no final one"
         )))
     }
@@ -61,7 +61,7 @@ impl Answer {
             Ok(Status::Complete(_)) => {}
             Ok(Status::Partial) => return Err(no_http(from, "it is incomplete")),
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(Error::Handshake(format!(
+                return Err(Error::handshake(format!(
                     "the answer of {from} has more headers than the limit of {MAX_HEADERS}"
                 )));
             }
@@ -107,7 +107,7 @@ impl Answer {
 
     /// What a client must check in an answer of 101. The subprotocol agreed on.
     pub(crate) fn check(&self, key: &str, offered: &[String]) -> Result<Option<Box<str>>> {
-        let wrong = |why: String| Err(Error::Handshake(format!("the server's answer {why}")));
+        let wrong = |why: String| Err(Error::handshake(format!("the server's answer {why}")));
         if self.http_1_0 {
             // A proxy that does not know what it passes on (RFC 9110, section 7.8).
             return wrong("upgrades in HTTP/1.0, which cannot".to_owned());
@@ -212,7 +212,7 @@ fn read_head(
             return Ok(end);
         }
         if bytes.len() > MAX_HEAD {
-            return Err(Error::Handshake(format!(
+            return Err(Error::handshake(format!(
                 "the head of the answer of {from} is longer than the limit of {MAX_HEAD} bytes"
             )));
         }
@@ -222,7 +222,7 @@ fn read_head(
 }
 
 fn no_http(from: impl Display, why: impl Display) -> Error {
-    Error::Handshake(format!("the answer of {from} is not HTTP/1.1: {why}"))
+    Error::handshake(format!("the answer of {from} is not HTTP/1.1: {why}"))
 }
 
 fn what_else(bytes: &[u8]) -> String {

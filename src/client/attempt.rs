@@ -47,7 +47,7 @@ impl Attempt {
     pub(crate) fn failed(&self, what: impl Display, error: io::Error) -> Error {
         // A system gives up on a silent host by itself, too, and says so in its own words.
         if self.deadline.has_passed() {
-            Error::TimedOut(format!("{what} within {:?}", self.limit))
+            Error::timed_out(format!("{what} within {:?}", self.limit))
         } else {
             Error::io(what.to_string(), error)
         }

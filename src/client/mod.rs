@@ -315,7 +315,7 @@ impl ClientBuilder {
             let next = target.follow(location)?;
             redirects += 1;
             if redirects > self.max_redirects {
-                return Err(Error::Handshake(format!(
+                return Err(Error::handshake(format!(
                     "more than {} redirects, the last one to {next}",
                     self.max_redirects
                 )));

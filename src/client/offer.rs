@@ -59,7 +59,7 @@ impl Offer {
             && !fields.iter().any(given)
         {
             let basic = login.basic().ok_or_else(|| {
-                Error::Invalid("a user name with a colon cannot be sent by HTTP".to_owned())
+                Error::invalid("a user name with a colon cannot be sent by HTTP".to_owned())
             })?;
             fields.push(("Authorization".to_owned(), basic));
         }
@@ -69,7 +69,7 @@ impl Offer {
             .sum::<usize>()
             + target.path.len();
         if size > MAX_REQUEST {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "a request of {size} bytes is larger than the limit of {MAX_REQUEST} bytes"
             )));
         }
@@ -80,7 +80,7 @@ impl Offer {
         if !subprotocols::is_token(name) {
             // Not what stands behind a colon: it may be a value, and a secret.
             let shown = name.split([':', ' ']).next().unwrap_or_default();
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "'{}' is no name of a header",
                 Escaped(shown)
             )));
@@ -88,17 +88,17 @@ impl Offer {
         let is = |other: &str| other.eq_ignore_ascii_case(name);
         if is("Sec-WebSocket-Protocol") {
             let why = "the header Sec-WebSocket-Protocol is set by offering subprotocols";
-            return Err(Error::Invalid(why.to_owned()));
+            return Err(Error::invalid(why.to_owned()));
         }
         if is("Sec-WebSocket-Extensions") {
             let why = "extensions cannot be offered, as none is spoken here";
-            return Err(Error::Invalid(why.to_owned()));
+            return Err(Error::invalid(why.to_owned()));
         }
         if is("Origin") && self.origin.is_some() {
-            return Err(Error::Invalid("the origin is given twice".to_owned()));
+            return Err(Error::invalid("the origin is given twice".to_owned()));
         }
         if own.iter().take(5).any(|(own, _)| is(own)) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "the header {name} is set by the handshake itself"
             )));
         }
@@ -109,7 +109,7 @@ impl Offer {
 fn check_value(name: &str, value: &str) -> Result<()> {
     if value.chars().any(|c| c.is_ascii_control() && c != '\t') {
         // The value is not shown: it may be a secret.
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "the value of the header {name} has a line end or another control character"
         )));
     }
@@ -212,7 +212,7 @@ mod tests {
         ];
         for (offer, why) in cases {
             let error = fields(&offer, "ws://h/", true).expect_err(why);
-            assert!(matches!(error, Error::Invalid(_)), "{error}");
+            assert!(matches!(error, Error::Invalid { .. }), "{error}");
             let text = error.to_string();
             assert!(text.contains(why) && !text.contains("secret"), "{text}");
         }

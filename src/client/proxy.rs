@@ -71,7 +71,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     pub(crate) fn parse(url: &Url) -> Result<Proxy> {
         read(&url.0).map_err(|why| {
-            Error::Invalid(format!(
+            Error::invalid(format!(
                 "'{url:?}' is no URL of a proxy: {why}; write http://HOST:PORT, https://, socks5:// \
                  or socks5h://"
             ))
@@ -99,7 +99,7 @@ impl Proxy {
                     let address = addresses.next().unwrap_or_default();
                     let reached = self.reach_by_socks(attempt, &address, target);
                     // What does not pass is wrong with the proxy, and so with every address.
-                    if addresses.len() == 0 || !matches!(&reached, Err(Error::Io(_))) {
+                    if addresses.len() == 0 || !matches!(&reached, Err(Error::Io { .. })) {
                         return reached;
                     }
                 }
@@ -126,7 +126,7 @@ impl Proxy {
         let mut fields = vec![("Host", place.clone())];
         if let Some(login) = &self.login {
             let basic = login.basic().ok_or_else(|| {
-                Error::Invalid(format!(
+                Error::invalid(format!(
                     "the user name for the proxy {self} has a colon, which cannot be sent by HTTP"
                 ))
             })?;
@@ -141,7 +141,7 @@ impl Proxy {
         }
         // Neither a TLS nor a WebSocket server speaks first: this is not the server's.
         if !answer.rest.is_empty() {
-            return Err(Error::Handshake(format!(
+            return Err(Error::handshake(format!(
                 "{name} sent more than an answer before the connection to {place} was used"
             )));
         }

@@ -142,7 +142,8 @@ impl Retry {
         };
         let lived = given.elapsed();
         if lived < self.delay() {
-            self.wait(&format!("the connection ended after {lived:.1?}").into())
+            let ended = format!("the connection ended after {lived:.1?}");
+            self.wait(&Error::other(ended))
         } else {
             self.delay = None;
             true
@@ -205,7 +206,7 @@ impl fmt::Debug for Retry {
 /// Whether trying again later makes sense.
 fn may_pass(error: &Error) -> bool {
     match error {
-        Error::Io(_) | Error::TimedOut(_) => true,
+        Error::Io { .. } | Error::TimedOut { .. } => true,
         Error::Refused(refused) => matches!(refused.status, 429 | 500 | 502 | 503 | 504),
         _ => false,
     }

@@ -51,7 +51,7 @@ pub(crate) fn connect(
         let what = format!("{name} does not connect to {place}");
         return Err(match error {
             Some(kind) => Error::io(what, io::Error::new(kind, why)),
-            None => Error::Handshake(format!("{what}: {why}")),
+            None => Error::handshake(format!("{what}: {why}")),
         });
     }
     // The address that it connects from, which nobody needs.
@@ -94,7 +94,7 @@ fn request(host: &str, port: u16) -> Result<Vec<u8>> {
 fn counted(bytes: &[u8], what: &str) -> Result<Vec<u8>> {
     match u8::try_from(bytes.len()) {
         Ok(length @ 1..) => Ok([&[length], bytes].concat()),
-        _ => Err(Error::Invalid(format!(
+        _ => Err(Error::invalid(format!(
             "{what} has {} bytes, and SOCKS 5 takes 1 to 255",
             bytes.len()
         ))),
@@ -193,11 +193,11 @@ impl Talk<'_> {
     }
 
     fn wrong(&self, what: &str) -> Error {
-        Error::Handshake(format!("{} answered {what}", self.name))
+        Error::handshake(format!("{} answered {what}", self.name))
     }
 
     fn refused(&self, why: &str) -> Error {
-        Error::Handshake(format!("{} {why}", self.name))
+        Error::handshake(format!("{} {why}", self.name))
     }
 }
 

@@ -39,7 +39,7 @@ impl Target {
             Target::read(secure, rest)
         });
         read.map_err(|why| {
-            Error::Invalid(format!(
+            Error::invalid(format!(
                 "'{}' is no WebSocket URL: {why}; write ws://HOST[:PORT][/PATH], or wss:// for TLS",
                 Escaped(&without_login(url))
             ))
@@ -63,13 +63,13 @@ impl Target {
             self.join(reference)
         };
         let mut next = read.map_err(|why| {
-            Error::Handshake(format!(
+            Error::handshake(format!(
                 "{self} redirects to '{}', which is no URL to follow: {why}",
                 Escaped(&without_login(location))
             ))
         })?;
         if self.secure && !next.secure {
-            return Err(Error::Handshake(format!(
+            return Err(Error::handshake(format!(
                 "{self} redirects to {next}, which is not encrypted"
             )));
         }

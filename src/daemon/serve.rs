@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
-use plainws::{Address, Server};
+use plainws::{Address, Error, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -46,7 +46,7 @@ pub(crate) fn run(args: Serve) -> ExitCode {
 fn serve(args: Serve) -> plainws::Result<ExitCode> {
     // Before anything can be lost by a signal.
     let at_terminal = io::stderr().is_terminal();
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Error::other)?;
     let pages = Pages::new(args.html_dir.clone()).map_err(|error| {
         format!(
             "cannot read the folder {}: {error}",
@@ -195,14 +195,15 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
 
 /// Saves what is left to save. A disk may hang for ever: another signal ends the waiting for it.
 fn finish(state: Arc<State>) -> plainws::Result<Option<i64>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Error::other)?;
     let (tell, told) = mpsc::channel();
     let saving = move || {
         let _ = tell.send(state.finish());
     };
     thread::Builder::new()
         .name("finish".to_owned())
-        .spawn(saving)?;
+        .spawn(saving)
+        .map_err(Error::other)?;
     let since = Instant::now();
     let mut patient = false;
     loop {

@@ -7,13 +7,13 @@ use crate::escaped::Escaped;
 pub(crate) fn check(names: &[String]) -> Result<()> {
     for (at, name) in names.iter().enumerate() {
         if !is_token(name) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "'{}' is no subprotocol: a name has letters, digits and !#$%&'*+-.^_`|~ only",
                 Escaped(name)
             )));
         }
         if names[..at].contains(name) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "the subprotocol {name} is given twice"
             )));
         }

@@ -157,7 +157,7 @@ impl TryFrom<UnixListener> for Listener {
 }
 
 fn no_address(address: &str) -> Error {
-    Error::Invalid(format!(
+    Error::invalid(format!(
         "'{address}' is no address to listen on; write HOST:PORT, :PORT or unix:/path"
     ))
 }
@@ -266,7 +266,7 @@ const LISTENS: &str = "another program listens there";
 /// Removes the socket of a server that has ended; leaves anything else alone.
 fn remove_stale(path: &Path) -> Result<()> {
     let cannot = |why: &str| {
-        Err(Error::Invalid(format!(
+        Err(Error::invalid(format!(
             "cannot listen on unix:{}: {why}",
             path.display()
         )))

@@ -29,9 +29,6 @@ pub struct Metrics {
     pub bytes_in: u64,
     /// Bytes handed to the system, of handshakes and pages, too; without those of TLS.
     pub bytes_out: u64,
-    /// Broadcasts and published values that somebody was registered for, of all hubs of the
-    /// process: a hub belongs to no server.
-    pub broadcasts: u64,
     /// Clients that were closed or cut because they read too slowly.
     pub slow_closed: u64,
     /// Bytes that wait in the backlogs of slow clients now.

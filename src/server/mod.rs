@@ -27,7 +27,6 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result, panic_text};
 use crate::http::request::Request;
 use crate::http::subprotocols;
-use crate::hub;
 use crate::network::Network;
 use crate::server::endpoint::Endpoint;
 use crate::server::handshake::{Answer, Handler, Route, Rules};
@@ -256,7 +255,6 @@ impl Inner {
         let mut metrics = Metrics::default();
         self.reception.counters.fill(&mut metrics);
         self.reception.roster.fill(&mut metrics);
-        metrics.broadcasts = hub::broadcasts();
         metrics
     }
 
@@ -430,7 +428,7 @@ impl ServerBuilder {
             );
         }
         if listeners.is_empty() {
-            return Err(Error::Invalid(
+            return Err(Error::invalid(
                 "a server needs an address to listen on".to_owned(),
             ));
         }

@@ -51,7 +51,7 @@ pub(crate) struct Trust(());
 
 impl Trust {
     pub(crate) fn secure(&self, _: &mut Wire, _: &str, place: &str, _: &Attempt) -> Result<()> {
-        Err(Error::Invalid(format!(
+        Err(Error::invalid(format!(
             "cannot reach {place} by TLS: this build has none, it was made without the feature tls"
         )))
     }

@@ -97,7 +97,7 @@ impl fmt::Debug for Tls {
 
 fn make(identity: &Identity) -> Result<Acceptor> {
     provider::acceptor(identity.credentials()).map_err(|error| {
-        Error::Tls(format!(
+        Error::tls(format!(
             "{identity} cannot be used: {}",
             words::reason(&error.to_string())
         ))

@@ -53,7 +53,7 @@ impl Trust {
 
     fn make(&self) -> Result<TlsConnector> {
         let failed = |error: native_tls::Error| {
-            Error::Tls(format!(
+            Error::tls(format!(
                 "cannot set up TLS: {}",
                 words::reason(&error.to_string())
             ))
@@ -62,7 +62,7 @@ impl Trust {
         if let Some(pem) = &self.ca {
             let certificates = Certificate::stack_from_pem(pem).unwrap_or_default();
             if certificates.is_empty() {
-                return Err(Error::Invalid(
+                return Err(Error::invalid(
                     "the CA has no certificate in PEM (BEGIN CERTIFICATE)".to_owned(),
                 ));
             }
@@ -110,7 +110,7 @@ impl Trust {
                     return Err(match words::is_end(&text) {
                         true => attempt.failed(with, closed()),
                         false => {
-                            Error::Tls(format!("{with} failed: {}", words::of_client(&text, host)))
+                            Error::tls(format!("{with} failed: {}", words::of_client(&text, host)))
                         }
                     });
                 }

@@ -146,7 +146,7 @@ impl Content {
                 }
                 _ => "",
             };
-            Error::Tls(format!("cannot read {name}: {error}{way_out}"))
+            Error::tls(format!("cannot read {name}: {error}{way_out}"))
         };
         // A FIFO must not make us wait for its writer.
         let file = File::options()
@@ -156,19 +156,19 @@ impl Content {
             .map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            return Err(Error::Tls(format!("{name} is no file")));
+            return Err(Error::tls(format!("{name} is no file")));
         }
         let mut bytes = Vec::new();
         file.take(MAX_FILE + 1)
             .read_to_end(&mut bytes)
             .map_err(failed)?;
         if bytes.len() as u64 > MAX_FILE {
-            return Err(Error::Tls(format!(
+            return Err(Error::tls(format!(
                 "{name} is larger than {MAX_FILE} bytes, it cannot be a certificate or key"
             )));
         }
         if bytes.is_empty() {
-            return Err(Error::Tls(format!(
+            return Err(Error::tls(format!(
                 "{name} is empty; plainws cert makes a new one"
             )));
         }
@@ -195,7 +195,7 @@ impl Content {
     }
 
     pub(super) fn wrong(&self, what: &str) -> Error {
-        Error::Tls(format!("{}: {what}", self.name))
+        Error::tls(format!("{}: {what}", self.name))
     }
 
     /// That there is a key, and that it can be read without a password. `certificate` is the name
@@ -243,5 +243,5 @@ fn check_mode(path: &Path, metadata: &Metadata) -> Result<()> {
         warn!("{exposed}");
         return Ok(());
     }
-    Err(Error::Tls(exposed))
+    Err(Error::tls(exposed))
 }

@@ -144,7 +144,7 @@ impl Credentials {
             }
             Ok((certificates, self.key.private_key_to_pem_pkcs8()?))
         };
-        let refused = |error: String| Error::Tls(words::reason(&error));
+        let refused = |error: String| Error::tls(words::reason(&error));
         let (certificates, key) = pem().map_err(|error| refused(error.to_string()))?;
         native_tls::Identity::from_pkcs8(&certificates, &key)
             .map_err(|error| refused(error.to_string()))

@@ -82,14 +82,14 @@ fn what_will_not_pass_ends_the_iteration() {
         let mut retry = retry.first_delay(SHORT);
         assert!(matches!(
             retry.next(),
-            Some(Err(Error::Refused(_) | Error::Handshake(_)))
+            Some(Err(Error::Refused(_) | Error::Handshake { .. }))
         ));
         assert!(retry.next().is_none() && retry.next().is_none());
         assert_eq!(peer.heads().len(), count);
         assert!(failures.try_recv().is_err(), "nothing was waited for");
     }
     let mut retry = client().retry("no URL");
-    assert!(matches!(retry.next(), Some(Err(Error::Invalid(_)))));
+    assert!(matches!(retry.next(), Some(Err(Error::Invalid { .. }))));
     assert!(retry.next().is_none());
 }
 

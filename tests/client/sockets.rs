@@ -88,6 +88,6 @@ fn a_given_socket_has_the_opening_deadline() {
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let client = Client::builder().open_timeout(Duration::from_millis(300));
     let error = fails(client.connect_over("ws://h/", ours));
-    assert!(matches!(error, Error::TimedOut(_)), "{error}");
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
     assert_eq!(error.to_string(), "no answer from h:80 within 300ms");
 }

@@ -113,7 +113,7 @@ fn what_a_socks_proxy_refuses_is_told_in_words() {
             text.contains(words) && text.contains("does not connect to h:80"),
             "{text}"
         );
-        assert_eq!(matches!(error, Error::Io(_)), may_pass, "{text}");
+        assert_eq!(matches!(error, Error::Io { .. }), may_pass, "{text}");
     }
 }
 
@@ -131,7 +131,7 @@ fn a_login_that_a_socks_proxy_does_not_take_is_told() {
     ];
     for (login, answers, why) in cases {
         let error = error(login, answers);
-        assert!(matches!(error, Error::Handshake(_)), "{error}");
+        assert!(matches!(error, Error::Handshake { .. }), "{error}");
         assert!(error.to_string().contains(why), "{error}");
     }
 }
@@ -149,7 +149,7 @@ fn a_socks_proxy_that_lies_is_an_error() {
     ];
     for (answers, why) in cases {
         let error = error("", answers);
-        assert!(matches!(error, Error::Handshake(_)), "{error}");
+        assert!(matches!(error, Error::Handshake { .. }), "{error}");
         assert!(error.to_string().contains(why), "{error}");
     }
 }
@@ -163,7 +163,7 @@ fn a_socks_proxy_that_hangs_or_goes_is_named() {
     });
     let soon = client(&silent, "").open_timeout(Duration::from_millis(500));
     let error = fails(soon.connect("ws://h/"));
-    assert!(matches!(error, Error::TimedOut(_)), "{error}");
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
     let text = format!(
         "no answer from the proxy socks5h://{} within 500ms",
         silent.address
@@ -174,7 +174,7 @@ fn a_socks_proxy_that_hangs_or_goes_is_named() {
         let _ = caller.take::<3>();
     });
     let error = fails(client(&gone, "").connect("ws://h/"));
-    assert!(matches!(error, Error::Io(_)), "{error}");
+    assert!(matches!(error, Error::Io { .. }), "{error}");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn works(identity: plainws::Result<Identity>, ca: &Certificate, what: &str) {
 fn refused(identity: plainws::Result<Identity>, name: &str, what: &str) -> String {
     let why = match identity {
         Ok(identity) => panic!("{what} is taken as {identity}"),
-        Err(Error::Tls(why)) => why,
+        Err(Error::Tls { what: why }) => why,
         Err(other) => panic!("{what} is an error of another kind: {other}"),
     };
     assert!(!why.contains('\n'), "{what}: more than one line: {why:?}");

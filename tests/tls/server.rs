@@ -783,7 +783,7 @@ fn read_values(client: &mut Secure, last: usize) -> usize {
 #[test]
 fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
     const VALUES: usize = 500;
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let (_server, port) = registering(&hub);
     // Some that stop within records of different kinds.
     let mut stopped: Vec<Secure> = (0..3)
@@ -825,7 +825,7 @@ fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
 /// What TLS has taken and the socket has not goes out although nothing is sent behind it.
 #[test]
 fn the_end_of_a_record_that_did_not_fit_is_not_forgotten() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let (_server, port) = registering_with(&hub, 4 << 20);
     let mut client = Secure::over(Raw::connect_narrow(port)).open("/");
     wait_registered(&hub, 1);
@@ -843,7 +843,7 @@ fn the_end_of_a_record_that_did_not_fit_is_not_forgotten() {
 #[test]
 fn a_tls_client_that_reads_in_gulps_gets_no_garbled_state() {
     const VALUES: usize = 3000;
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let (_server, port) = registering(&hub);
     let mut client = Secure::over(Raw::connect_narrow(port)).open("/");
     wait_registered(&hub, 1);
@@ -923,7 +923,7 @@ fn a_tls_client_that_stops_reading_costs_the_daemon_no_memory() {
 #[test]
 fn a_stream_that_a_tls_client_does_not_read_ends_with_1013() {
     const MESSAGES: usize = 600;
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let (_server, port) = registering(&hub);
     let mut stopped = Secure::over(Raw::connect_narrow(port)).open("/");
     let mut other = Secure::upgrade(port, "/");
@@ -994,7 +994,7 @@ print("cut")
 
 #[test]
 fn a_flood_of_key_updates_holds_up_nobody() {
-    let hub = Hub::new(());
+    let hub = Hub::builder(()).start().unwrap();
     let (_server, port) = registering(&hub);
     let mut other = Secure::upgrade(port, "/");
     let request = upgrade_request("/", "");

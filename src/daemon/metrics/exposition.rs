@@ -78,12 +78,6 @@ impl Exposition {
             ),
             (
                 Counter,
-                "plainws_broadcasts_total",
-                "Messages and states that were sent to all registered clients.",
-                metrics.broadcasts,
-            ),
-            (
-                Counter,
                 "plainws_slow_clients_closed_total",
                 "Clients that were closed because they read too slowly.",
                 metrics.slow_closed,

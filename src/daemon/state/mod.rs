@@ -18,7 +18,7 @@ use std::sync::{Arc, mpsc};
 
 use clap::ValueEnum;
 use log::{error, info};
-use plainws::{Error, Hub};
+use plainws::{Error, Hub, HubBuilder};
 
 use super::args::Serve;
 use super::metrics::Figures;
@@ -62,7 +62,7 @@ impl State {
                 return Err(ExitCode::from(USAGE));
             }
             return Ok(State {
-                hub: counter::hub(0),
+                hub: started(counter::hub(0))?,
                 store: None,
                 handed: Arc::default(),
             });
@@ -85,7 +85,7 @@ impl State {
         let handed = Arc::new(AtomicI64::new(value));
         let saving = saving(&handed, &store, args.sync);
         Ok(State {
-            hub: counter::hub(value).before_delivery(saving),
+            hub: started(counter::hub(value).before_delivery(saving))?,
             store: Some(store),
             handed,
         })
@@ -100,8 +100,14 @@ impl State {
         Health::new(move || store.as_ref().is_some_and(|store| store.is_failing()))
     }
 
-    /// The figures of saving, if anything is saved.
+    /// The figures of the hub, and of saving if anything is saved.
     pub(crate) fn tell(&self, figures: &mut Figures) {
+        let hub = self.hub.clone();
+        figures.counter(
+            "plainws_broadcasts_total",
+            "Messages and states that were sent to all registered clients.",
+            move || Some(hub.broadcasts()),
+        );
         let Some(store) = &self.store else {
             return;
         };
@@ -137,6 +143,13 @@ impl State {
         store.flush().map_err(lost)?;
         Ok(Some(value))
     }
+}
+
+fn started(hub: HubBuilder<i64>) -> Result<Hub<i64>, ExitCode> {
+    hub.start().map_err(|failed| {
+        error!("{failed}");
+        ExitCode::FAILURE
+    })
 }
 
 /// What runs after each batch of updates.

@@ -93,7 +93,9 @@ fn client(args: &Connect) -> Result<ClientBuilder> {
 #[cfg(feature = "tls")]
 fn secure(mut client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
     if let Some(path) = &args.ca {
-        let wrong = |what: &str| Error::Tls(format!("{}: {what}", path.display()));
+        let wrong = |what: &str| Error::Tls {
+            what: format!("{}: {what}", path.display()),
+        };
         let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
         if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
             return Err(wrong(
@@ -119,9 +121,9 @@ fn secure(mut client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
 fn secure(client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
     let given = args.ca.is_some() || args.cert.is_some() || args.key.is_some() || args.insecure;
     match given {
-        true => Err(Error::Invalid(
-            "this build has no TLS, it was made without the feature tls".to_owned(),
-        )),
+        true => Err(Error::Invalid {
+            what: "this build has no TLS, it was made without the feature tls".to_owned(),
+        }),
         false => Ok(client),
     }
 }
@@ -129,7 +131,7 @@ fn secure(client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
 /// The exit code of an end, and the sentence about it, unless it is what was wanted.
 fn verdict(session: &Session, end: &End) -> (u8, Option<String>) {
     match end {
-        End::Failed(error @ Error::Invalid(_)) => (USAGE, Some(error.to_string())),
+        End::Failed(error @ Error::Invalid { .. }) => (USAGE, Some(error.to_string())),
         End::Failed(Error::Refused(refused)) if refused.status == 401 => {
             (FAILED, Some(format!("{refused} (log in with --user NAME)")))
         }

@@ -20,7 +20,9 @@ pub(super) fn of(name: &str) -> Result<String> {
     match std::env::var(VARIABLE) {
         Ok(password) => return Ok(password),
         Err(std::env::VarError::NotUnicode(_)) => {
-            return Err(Error::Invalid(format!("{VARIABLE} is no UTF-8 text")));
+            return Err(Error::Invalid {
+                what: format!("{VARIABLE} is no UTF-8 text"),
+            });
         }
         Err(std::env::VarError::NotPresent) => {}
     }
@@ -35,10 +37,10 @@ pub(super) fn of(name: &str) -> Result<String> {
         (_, Ok(guard)) => guard.close(),
         _ => {}
     }
-    typed.map_err(|error| {
-        Error::Invalid(format!(
+    typed.map_err(|error| Error::Invalid {
+        what: format!(
             "there is no terminal to ask for the password of --user: {error}; set {VARIABLE}"
-        ))
+        ),
     })
 }
 

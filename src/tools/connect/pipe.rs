@@ -37,7 +37,7 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         move |session: &Session, event| output.show(session, &event)
     };
     let started = signals::take(false)
-        .map_err(plainws::Error::from)
+        .map_err(Box::<dyn std::error::Error>::from)
         .and_then(|signals| {
             let session = Session::start(dial, show)?;
             signals::watch(signals, session.clone(), || {})?;

@@ -92,7 +92,8 @@ impl Session {
             .spawn(move || {
                 let end = receiving.receive(dial, show);
                 receiving.finish(end);
-            })?;
+            })
+            .map_err(Error::other)?;
         Ok(session)
     }
 

@@ -1,0 +1,91 @@
+//! `Queue`: what waits for the hub's thread.
+//!
+//! Any thread puts in, one takes out, in the same order. It has a limit for those who may wait; a
+//! hub's own closures never wait: two hubs that update each other would else wait for each other for
+//! ever, each for room that only the other can make. What they ask goes in above the limit, and so
+//! costs memory as long as they ask for more than is done; that is theirs to bound, as a recursion is.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use crate::deadline::Deadline;
+use crate::lock::{Lock, Signal};
+
+/// So many may wait; who adds one more waits for the hub.
+const LIMIT: usize = 1024;
+
+pub(super) struct Queue<T> {
+    state: Lock<State<T>>,
+    came: Signal,
+    room: Signal,
+}
+
+struct State<T> {
+    items: VecDeque<T>,
+    /// Nothing more comes, or nobody takes it.
+    closed: bool,
+    /// The hub's thread waits. Like the next one, saves a system call where nobody waits.
+    is_idle: bool,
+    /// Somebody waits for room.
+    is_full: bool,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new() -> Queue<T> {
+        Queue {
+            state: Lock::new(State {
+                items: VecDeque::new(),
+                closed: false,
+                is_idle: false,
+                is_full: false,
+            }),
+            came: Signal::new(),
+            room: Signal::new(),
+        }
+    }
+
+    /// Adds one; waits for room if it `may_wait`.
+    pub(super) fn push(&self, item: T, may_wait: bool) {
+        let mut state = self.state.lock();
+        while may_wait && state.items.len() >= LIMIT && !state.closed {
+            state.is_full = true;
+            state = self.room.wait(state, Deadline::NEVER);
+        }
+        if state.closed {
+            return;
+        }
+        state.items.push_back(item);
+        let is_idle = mem::take(&mut state.is_idle);
+        drop(state);
+        if is_idle {
+            self.came.notify_one();
+        }
+    }
+
+    /// The next one: of `taken`, and if that is empty, all that is queued comes there first, under
+    /// one lock. Waits for it if it `may_wait`; then `None` says that the queue is closed.
+    pub(super) fn pop(&self, taken: &mut VecDeque<T>, may_wait: bool) -> Option<T> {
+        if taken.is_empty() {
+            // A buffer that once had to be large is given back.
+            taken.shrink_to(LIMIT);
+            let mut state = self.state.lock();
+            while may_wait && state.items.is_empty() && !state.closed {
+                state.is_idle = true;
+                state = self.came.wait(state, Deadline::NEVER);
+            }
+            mem::swap(taken, &mut state.items);
+            let was_full = mem::take(&mut state.is_full);
+            drop(state);
+            if was_full {
+                self.room.notify_all();
+            }
+        }
+        taken.pop_front()
+    }
+
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.came.notify_all();
+        self.room.notify_all();
+    }
+}
