@@ -236,7 +236,7 @@ impl ClientBuilder {
     /// let ws = plainws::Client::builder()
     ///     .ca(std::fs::read("localhost.pem")?)
     ///     .connect("wss://localhost:8443")?;
-    /// # Ok::<(), plainws::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(feature = "tls")]
     pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -342,7 +342,7 @@ impl ClientBuilder {
     /// ```no_run
     /// let socket = std::os::unix::net::UnixStream::connect("/run/plainws/counter.sock")?;
     /// let ws = plainws::Client::builder().connect_over("ws://localhost/", socket)?;
-    /// # Ok::<(), plainws::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn connect_over(&self, url: &str, socket: impl Into<Socket>) -> Result<Connection> {
         let target = self.target(url)?;
