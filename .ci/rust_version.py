@@ -1,6 +1,6 @@
-"""rust_version.py METADATA: whether the rust-version in Cargo.toml is high enough for all it builds.
+"""rust_version.py: whether the rust-version in Cargo.toml is high enough for all it builds.
 
-METADATA is the output of `cargo metadata`. Goes through the packages that the root reaches by any
+Reads the output of `cargo metadata` from its input. Goes through the packages that the root reaches by any
 kind of dependency, development included. Exits 1 when one declares a newer Rust than the root does.
 """
 import json
@@ -11,9 +11,8 @@ def numbers(version):
     return [int(part) for part in version.split("-")[0].split(".")] + [0] * (2 - version.count("."))
 
 
-def main(path):
-    with open(path) as f:
-        metadata = json.load(f)
+def main():
+    metadata = json.load(sys.stdin)
     packages = {package["id"]: package for package in metadata["packages"]}
     edges = {node["id"]: node["dependencies"] for node in metadata["resolve"]["nodes"]}
     root = metadata["resolve"]["root"]
@@ -38,6 +37,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())
