@@ -2,113 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDateTime;
-use plainws::{Answer, Client, CloseCode, Closed, Connection, Error, Message, Server};
+use plainws::{Answer, Client, CloseCode, Connection, Message, Server};
 
-use crate::support::browser::Browser;
+use crate::support::examples::{command, folder, start, start_with};
 use crate::support::process::{Daemon, url_port};
 use crate::support::raw::{exchange, get};
-use crate::support::tools::{PATIENCE, poll, wait_until};
-
-/// The example as a program, with its address or URL as the argument.
-///
-/// `cargo test` builds the examples, too; `cargo test --test all` does not.
-#[track_caller]
-fn command(name: &str, address: &str) -> Command {
-    // Beside the daemon, in the folder of the same profile.
-    let plainws = Path::new(env!("CARGO_BIN_EXE_plainws"));
-    let program = plainws.with_file_name("examples").join(name);
-    let modified = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    let (built, written) = (modified(&program), modified(&source(name)));
-    assert!(
-        built.is_some() && built >= written,
-        "{} is missing or older than its source: run `cargo test`, or first `cargo build --examples` \
-         with the same profile",
-        program.display()
-    );
-    let mut command = Command::new(program);
-    command.arg(address);
-    command
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
-}
-
-fn source(name: &str) -> PathBuf {
-    folder().join(name).with_extension("rs")
-}
-
-/// Starts a server, and gives its port.
-///
-/// The examples do not tell the port that the system chooses for 0. So one that is free just now,
-/// and another if somebody takes it in between.
-#[track_caller]
-fn start(name: &str) -> (Daemon, u16) {
-    start_with(name, &[])
-}
-
-/// The same with more arguments behind the address.
-#[track_caller]
-fn start_with(name: &str, more: &[&str]) -> (Daemon, u16) {
-    for _ in 0..10 {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let mut command = command(name, &format!("127.0.0.1:{port}"));
-        command.args(more);
-        let daemon = Daemon::spawn(command);
-        let ready = poll(PATIENCE, || {
-            let ready = TcpStream::connect(("127.0.0.1", port)).is_ok();
-            (ready || !daemon.is_running()).then_some(ready)
-        });
-        let report = daemon.report();
-        match ready {
-            Some(true) => return (daemon, port),
-            Some(false) if report.contains("in use") => {}
-            Some(false) => panic!("the example {name} ended: {report}"),
-            None => panic!("the example {name} takes no client within {PATIENCE:?}: {report}"),
-        }
-    }
-    panic!("for the example {name} no port stays free");
-}
-
-#[track_caller]
-fn connect(port: u16) -> Connection {
-    plainws::connect(&format!("ws://127.0.0.1:{port}/")).expect("the example takes a client")
-}
-
-#[track_caller]
-fn next(ws: &Connection) -> Message {
-    let message = ws.recv_timeout(PATIENCE).expect("the connection is open");
-    message.unwrap_or_else(|| panic!("awaited a message for {PATIENCE:?}"))
-}
-
-#[track_caller]
-fn text(ws: &Connection) -> String {
-    match next(ws) {
-        Message::Text(text) => text,
-        binary => panic!("awaited a text, got {binary}"),
-    }
-}
-
-/// How the connection ends, past what is received before.
-#[track_caller]
-fn end(ws: &Connection) -> Closed {
-    loop {
-        match ws.recv_timeout(PATIENCE) {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the example has not closed within {PATIENCE:?}"),
-            Err(Error::Closed(closed)) => return *closed,
-            Err(error) => panic!("awaited the end of the connection, got {error}"),
-        }
-    }
-}
+use crate::support::talk::{connect, end, next, text};
+use crate::support::tools::{PATIENCE, wait_until};
 
 /// The end of a connection that the example closes because its handler has returned.
 #[track_caller]
@@ -206,7 +112,7 @@ fn every_example_is_run_by_a_test_and_named_in_the_docs() {
 fn hello_server_greets_and_closes() {
     let (example, port) = start("hello_server");
     for name in ["Rust", "", "Zoë"] {
-        let ws = connect(port);
+        let ws = connect(port, "/");
         ws.send(name).unwrap();
         assert_eq!(text(&ws), format!("Hello {name}!"));
         ends_normally(&ws);
@@ -261,7 +167,7 @@ fn hello_client_says_what_is_wrong_when_there_is_no_server() {
 #[test]
 fn clock_tells_the_time_again_and_again() {
     let (_example, port) = start("clock");
-    let ws = connect(port);
+    let ws = connect(port, "/");
     for _ in 0..2 {
         let time = text(&ws);
         let form = "%a %b %e %H:%M:%S %Y";
@@ -276,9 +182,9 @@ fn counter_is_shared_by_all_clients() {
     let (_example, port) = start("counter");
     let users = |count: u32| format!(r#"{{"type":"users","count":{count}}}"#);
     let state = |value: i32| format!(r#"{{"type":"state","value":{value}}}"#);
-    let ada = connect(port);
+    let ada = connect(port, "/");
     assert_eq!((text(&ada), text(&ada)), (users(1), state(0)));
-    let bob = connect(port);
+    let bob = connect(port, "/");
     assert_eq!((text(&bob), text(&bob)), (users(2), state(0)));
     assert_eq!(text(&ada), users(2));
     for (action, value) in [("plus", 1), ("plus", 2), ("minus", 1)] {
@@ -302,7 +208,7 @@ fn counter_is_shared_by_all_clients() {
 #[test]
 fn consumer_takes_message_after_message() {
     let (example, port) = start("consumer");
-    let ws = connect(port);
+    let ws = connect(port, "/");
     ws.send("one").unwrap();
     ws.send(&[0, 255]).unwrap();
     ws.send("three").unwrap();
@@ -313,7 +219,7 @@ fn consumer_takes_message_after_message() {
     );
     // A client that leaves ends its handler, not the program.
     drop(ws);
-    connect(port).send("four").unwrap();
+    connect(port, "/").send("four").unwrap();
     example.wait_line("four");
     assert_eq!(example.lines(), [""; 0]);
 }
@@ -321,21 +227,21 @@ fn consumer_takes_message_after_message() {
 #[test]
 fn producer_sends_message_after_message_to_each_client() {
     let (example, port) = start("producer");
-    let clients = [connect(port), connect(port)];
+    let clients = [connect(port, "/"), connect(port, "/")];
     for ws in &clients {
         for number in 1..=3 {
             assert_eq!(text(ws), format!("message {number}"));
         }
     }
     drop(clients);
-    assert_eq!(text(&connect(port)), "message 1");
+    assert_eq!(text(&connect(port, "/")), "message 1");
     assert!(example.is_running());
 }
 
 #[test]
 fn both_receives_and_sends_at_once() {
     let (example, port) = start("both");
-    let ws = connect(port);
+    let ws = connect(port, "/");
     ws.send("first").unwrap();
     for number in 1..=5 {
         assert_eq!(text(&ws), format!("message {number}"));
@@ -345,20 +251,20 @@ fn both_receives_and_sends_at_once() {
     }
     assert_eq!(example.stdout_lines()[0], "first");
     drop(ws);
-    assert_eq!(text(&connect(port)), "message 1");
+    assert_eq!(text(&connect(port, "/")), "message 1");
 }
 
 #[test]
 fn registration_says_hello_to_everyone_who_is_connected() {
     let (_example, port) = start("registration");
-    let ada = connect(port);
+    let ada = connect(port, "/");
     assert_eq!(text(&ada), "Hello!");
-    let bob = connect(port);
+    let bob = connect(port, "/");
     assert_eq!((text(&ada), text(&bob)), ("Hello!".into(), "Hello!".into()));
     // A word ends the handler, and the registration.
     bob.send("bye").unwrap();
     ends_normally(&bob);
-    let eve = connect(port);
+    let eve = connect(port, "/");
     assert_eq!((text(&ada), text(&eve)), ("Hello!".into(), "Hello!".into()));
     ada.send("bye").unwrap();
     ends_normally(&ada);
@@ -367,7 +273,7 @@ fn registration_says_hello_to_everyone_who_is_connected() {
 #[test]
 fn extra_argument_is_handed_to_the_handler() {
     let (_example, port) = start("extra_argument");
-    let ws = connect(port);
+    let ws = connect(port, "/");
     assert_eq!(text(&ws), "spam");
     ends_normally(&ws);
 }
@@ -379,24 +285,9 @@ fn pages_serves_its_page_and_shouts() {
     assert_eq!(page.status, 200);
     assert!(page.body.contains("<title>Shout</title>"), "{}", page.body);
     assert_eq!(exchange(port, get("/elsewhere", "")).status, 404);
-    let ws = connect(port);
+    let ws = connect(port, "/");
     ws.send("say it").unwrap();
     assert_eq!(text(&ws), "SAY IT");
-}
-
-#[test]
-fn pages_runs_in_a_browser() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
-    let (_example, port) = start("pages");
-    let tab = browser.tab(&format!("http://127.0.0.1:{port}/"));
-    tab.script(
-        "return new Promise(done => ws.readyState === 1 ? done() : ws.addEventListener('open', done))",
-    );
-    tab.type_text("#said", "Zoë says hi\n");
-    tab.wait_text("#shouted", "ZOË SAYS HI");
-    assert_eq!(browser.console(), [""; 0]);
 }
 
 #[test]

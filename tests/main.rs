@@ -1,4 +1,5 @@
-//! All integration tests in one binary, which links once. The modules mirror `src/` by topic.
+//! The tests that need nothing but cargo, in one binary, which links once. The modules mirror `src/` by
+//! topic. Those with real peers are in `peers/`.
 
 // Tests may stop at the first thing that is not as it should be.
 #![allow(clippy::unwrap_used)]
@@ -11,17 +12,12 @@ mod addresses;
 mod apps;
 /// The order of the modules, which `use` may not turn round.
 mod architecture;
-/// Chromium with the bundled pages.
-mod browser;
 /// The client: servers and proxies that lie, redirects, retrying.
 mod client;
 /// `Connection` from the outside: the same cases as server and as client.
 mod connection;
 /// The daemon as a process: arguments, logs, signals, exit codes.
 mod daemon;
-/// The Django site of the examples, in Chromium, through nginx.
-#[cfg(feature = "tls")]
-mod django;
 /// Every example, run as its header says.
 mod examples;
 /// Raw frames against the daemon and the echo example: the protocol, its limits and deadlines.
@@ -32,22 +28,14 @@ mod http;
 mod hub;
 /// `Metrics`: figures of a server.
 mod metrics;
-/// A real nginx in front: pages and sockets over TLS, addresses, idle connections.
-#[cfg(feature = "tls")]
-mod nginx;
 /// README and docs: their links, commands and code.
 mod papers;
-/// Python websockets at the other end.
-mod python;
 /// What was once wrong.
 mod regression;
 /// `Server`: listeners, limits, shutdown.
 mod server;
 /// Peers that are slow, silent or gone; many at once; shutdown under load.
 mod slow;
-/// The units, and the Debian package as a service in a booted container.
-#[cfg(feature = "tls")]
-mod systemd;
 /// `plainws connect` in a pseudo-terminal and in a pipe; completions and the man page.
 mod terminal;
 /// TLS: certificates as files, policy and faults at the server, the daemon, real peers.

@@ -12,11 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use plainws::{Client, CloseCode, Closed, Connection, Error, Message};
+use plainws::{Client, CloseCode, Connection, Error};
 use tempfile::TempDir;
 
-use crate::support::process::{Daemon, plainws, plainws_command, url_port};
+use crate::support::process::{Daemon, end_of, plainws, plainws_command, stopped, url_port};
 use crate::support::raw::{self, Raw, exchange, get, serve, upgrade_request};
+use crate::support::talk::{connect, end, text};
 use crate::support::tools::{PATIENCE, kill, wait_until};
 
 /// A private directory, removed when dropped.
@@ -31,51 +32,6 @@ fn unix(directory: &TempDir) -> String {
 
 fn socket(directory: &TempDir) -> String {
     directory.path().join("socket").display().to_string()
-}
-
-/// Runs the command to its end: the exit code and the lines of stderr.
-#[track_caller]
-fn end_of(command: Command) -> (i32, Vec<String>) {
-    let mut daemon = Daemon::spawn(command);
-    let status = daemon.wait_exit(PATIENCE);
-    assert_eq!(daemon.stdout_lines(), [""; 0], "errors go to stderr");
-    let Some(code) = status.code() else {
-        panic!("a signal ended it: {}", daemon.report());
-    };
-    (code, daemon.lines())
-}
-
-/// Stops the daemon: all its lines.
-#[track_caller]
-fn stopped(mut daemon: Daemon) -> Vec<String> {
-    daemon.signal("TERM");
-    assert!(daemon.wait_exit(PATIENCE).success(), "{}", daemon.report());
-    daemon.lines()
-}
-
-#[track_caller]
-fn connect(port: u16, path: &str) -> Connection {
-    plainws::connect(&format!("ws://127.0.0.1:{port}{path}")).expect("the daemon takes a client")
-}
-
-#[track_caller]
-fn text(ws: &Connection) -> String {
-    match ws.recv_timeout(PATIENCE) {
-        Ok(Some(Message::Text(text))) => text,
-        other => panic!("awaited a text within {PATIENCE:?}, got {other:?}"),
-    }
-}
-
-/// How the connection ends, past what is received before.
-#[track_caller]
-fn end(ws: &Connection) -> Closed {
-    loop {
-        match ws.recv_timeout(PATIENCE) {
-            Ok(Some(_)) => {}
-            Err(Error::Closed(closed)) => return *closed,
-            other => panic!("awaited the end within {PATIENCE:?}, got {other:?}"),
-        }
-    }
 }
 
 /// Sends a request to a Unix socket and reads all that comes back.
@@ -112,7 +68,7 @@ fn said(line: &str) -> &str {
 
 mod arguments;
 #[cfg(feature = "tls")]
-mod certificates;
+mod cert;
 mod listeners;
 mod log_formats;
 mod logs;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
-use crate::support::tools::require;
+use crate::support::process::run_by;
 
 const PLUS: &str = r#"{"action":"plus"}"#;
 const NAME: &str = "counter.json";
@@ -386,18 +386,6 @@ fn always_without_a_directory_is_wrong_usage() {
     let (code, lines) = end_of(plainws_command(&args));
     assert_eq!((code, lines.len()), (2, 1), "{lines:#?}");
     assert!(lines[0].contains("--state-dir"), "{lines:#?}");
-}
-
-/// Appends the daemon's command to that of a program that runs another one.
-fn run_by(command: &mut Command, args: &[&str]) {
-    let daemon = plainws_command(args);
-    command.arg(daemon.get_program()).args(daemon.get_args());
-    for (name, value) in daemon.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
 }
 
 #[test]

@@ -53,20 +53,20 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts the browser, without any tab; `None` when real peers are skipped.
+    /// Starts the browser, without any tab.
     ///
     /// # Panics
     ///
     /// When Chromium or its driver is missing, with the command that installs them.
     #[track_caller]
-    pub fn open() -> Option<Browser> {
+    pub fn open() -> Browser {
         Browser::open_with(&[])
     }
 
     /// As [`open`](Browser::open), trusting this certificate, by the hash of its key.
     #[cfg(feature = "tls")]
     #[track_caller]
-    pub fn open_trusting(certificate: &openssl::x509::X509) -> Option<Browser> {
+    pub fn open_trusting(certificate: &openssl::x509::X509) -> Browser {
         let key = certificate.public_key().unwrap().public_key_to_der();
         let hash = openssl::sha::sha256(&key.unwrap());
         let hash = openssl::base64::encode_block(&hash);
@@ -75,9 +75,9 @@ impl Browser {
 
     /// As [`open`](Browser::open), with more arguments for Chromium.
     #[track_caller]
-    pub fn open_with(more: &[&str]) -> Option<Browser> {
-        let chromium = require("chromium", INSTALL)?;
-        let chromedriver = require("chromedriver", INSTALL)?;
+    pub fn open_with(more: &[&str]) -> Browser {
+        let chromium = require("chromium", INSTALL);
+        let chromedriver = require("chromedriver", INSTALL);
         let profile = TempDir::with_prefix("plainws-browser-");
         let profile = profile.expect("a private directory can be made");
         let mut command = Command::new("sh");
@@ -115,7 +115,7 @@ impl Browser {
         };
         let answer = browser.must("POST ", &wanted);
         browser.session = format!("/session/{}", answer["sessionId"].as_str().unwrap());
-        Some(browser)
+        browser
     }
 
     /// Opens `url` in a new tab and waits until the page is loaded.

@@ -1,5 +1,7 @@
 //! Certificates made for a test: self-signed ones, and those of an issuer.
 
+use std::sync::LazyLock;
+
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
@@ -42,6 +44,9 @@ impl Default for Wish<'_> {
         }
     }
 }
+
+/// For localhost, 127.0.0.1 and ::1; made once, as its tests do not change it.
+pub static LOCALHOST: LazyLock<Certificate> = LazyLock::new(Certificate::localhost);
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -184,4 +189,19 @@ impl Certificate {
 pub fn serial(x509: &X509) -> String {
     let number = x509.serial_number().to_bn().unwrap();
     number.to_hex_str().unwrap().to_string()
+}
+
+/// Who is shown to servers that ask: an issuer, and a certificate for `client` that it has made.
+pub fn client_certificate() -> (Certificate, Certificate) {
+    let issuer = Certificate::new(&Wish {
+        names: &["Clients"],
+        is_issuer: true,
+        ..Wish::default()
+    });
+    let client = Certificate::new(&Wish {
+        names: &["client"],
+        issuer: Some(&issuer),
+        ..Wish::default()
+    });
+    (issuer, client)
 }

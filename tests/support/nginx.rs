@@ -75,14 +75,13 @@ impl Site<'_> {
 }
 
 impl Nginx {
-    /// Starts it with the text that `configure` gives for the inside of `http`; `None` when real peers
-    /// are skipped.
+    /// Starts it with the text that `configure` gives for the inside of `http`.
     ///
     /// # Panics
     ///
     /// When nginx is missing, with the command that installs it, or does not take the configuration.
     #[track_caller]
-    pub fn start(configure: impl Fn(&Site<'_>) -> String) -> Option<Nginx> {
+    pub fn start(configure: impl Fn(&Site<'_>) -> String) -> Nginx {
         let certificate = Certificate::localhost();
         Nginx::with_identity(&certificate.pem(), &certificate.key_pem(), configure)
     }
@@ -93,10 +92,10 @@ impl Nginx {
         pem: &str,
         key_pem: &str,
         configure: impl Fn(&Site<'_>) -> String,
-    ) -> Option<Nginx> {
+    ) -> Nginx {
         let there = |place: &&str| Path::new(place).exists();
         let nginx = PLACES.into_iter().find(there).unwrap_or(PLACES[0]);
-        let program = require(nginx, INSTALL)?;
+        let program = require(nginx, INSTALL);
         let folder = TempDir::with_prefix("plainws-nginx-").expect("a private directory");
         let path = |name: &str| folder.path().join(name);
         let (certificate, key) = (path("cert.pem"), path("key.pem"));
@@ -131,13 +130,13 @@ impl Nginx {
             });
             match up {
                 Some(Ok(())) => {
-                    return Some(Nginx {
+                    return Nginx {
                         daemon,
                         http,
                         https,
                         pem: pem.to_owned(),
                         _folder: folder,
-                    });
+                    };
                 }
                 Some(Err(line)) if line.contains("Address already in use") => {}
                 _ => panic!("nginx did not come up: {}", daemon.report()),

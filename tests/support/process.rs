@@ -191,6 +191,26 @@ impl Output {
     }
 }
 
+/// Runs the command to its end: the exit code and the lines of stderr.
+#[track_caller]
+pub fn end_of(command: Command) -> (i32, Vec<String>) {
+    let mut daemon = Daemon::spawn(command);
+    let status = daemon.wait_exit(PATIENCE);
+    assert_eq!(daemon.stdout_lines(), [""; 0], "errors go to stderr");
+    let Some(code) = status.code() else {
+        panic!("a signal ended it: {}", daemon.report());
+    };
+    (code, daemon.lines())
+}
+
+/// Stops the daemon: all its lines.
+#[track_caller]
+pub fn stopped(mut daemon: Daemon) -> Vec<String> {
+    daemon.signal("TERM");
+    assert!(daemon.wait_exit(PATIENCE).success(), "{}", daemon.report());
+    daemon.lines()
+}
+
 /// Starts the daemon of this crate.
 #[track_caller]
 pub fn plainws(args: &[&str]) -> Daemon {
@@ -238,4 +258,16 @@ pub fn url_port(line: &str) -> u16 {
         panic!("awaited a URL with a port, and the line is {line:?}");
     };
     port
+}
+
+/// Appends the daemon's command to that of a program that runs another one.
+pub fn run_by(command: &mut Command, args: &[&str]) {
+    let daemon = plainws_command(args);
+    command.arg(daemon.get_program()).args(daemon.get_args());
+    for (name, value) in daemon.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
 }

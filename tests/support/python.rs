@@ -5,69 +5,67 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::process::Daemon;
-use super::tools::{PATIENCE, skipped};
+use super::tools::PATIENCE;
 
-/// Returns the interpreter that has `websockets` 17; `None` when real peers are skipped.
+/// Returns the interpreter that has `websockets` 17.
 ///
 /// # Panics
 ///
 /// When it is missing, with the command that installs it.
 #[track_caller]
-pub fn python() -> Option<PathBuf> {
+pub fn python() -> PathBuf {
     // Checked once, as an import takes a second on a busy machine.
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    if skipped("Python websockets 17") {
-        return None;
-    }
     match PYTHON.get_or_init(checked) {
-        Ok(python) => Some(python.clone()),
+        Ok(python) => python.clone(),
         Err(missing) => panic!("{missing}"),
     }
 }
 
-/// Returns the interpreter if it has Django, too, for examples/django; `None` when real peers are
-/// skipped.
+/// Returns the interpreter if it has Django, too, for examples/django.
 ///
 /// # Panics
 ///
 /// When Django 5.2 is missing, with the command that installs it.
 #[track_caller]
-pub fn django() -> Option<PathBuf> {
-    let python = python()?;
+pub fn django() -> PathBuf {
+    let python = python();
     let script = "import django; print(django.__version__)";
     let mut child = Daemon::spawn(command(&python, script, &[]));
     child.wait_exit(PATIENCE);
     assert!(
         child.stdout_lines().concat().starts_with("5.2."),
         "this test needs Django 5.2, but in {} {}\nrun `{} -m pip install -r \
-         examples/django/requirements.txt`, or set PLAINWS_SKIP_REAL_PEERS=1 to skip the tests with \
-         real peers",
+         examples/django/requirements.txt`",
         python.display(),
         child.report(),
         python.display(),
     );
-    Some(python)
+    python
 }
 
 /// Runs `script` with `args` in `sys.argv[1:]` to its end, and returns its stdout without the final
-/// newline; `None` when real peers are skipped.
+/// newline.
 ///
 /// # Panics
 ///
 /// When it exits with another status than 0 or not within [`PATIENCE`], with its output.
 #[track_caller]
-pub fn run(script: &str, args: &[&str]) -> Option<String> {
-    let mut child = spawn(script, args)?;
+pub fn run(script: &str, args: &[&str]) -> String {
+    let mut child = spawn(script, args);
     let status = child.wait_exit(PATIENCE);
     assert!(status.success(), "a script failed: {}", child.report());
-    Some(child.stdout_lines().join("\n"))
+    child.stdout_lines().join(
+        "
+",
+    )
 }
 
 /// Starts `script` with `args` in `sys.argv[1:]`, for a server or for a client that is to be there
-/// while the test goes on; `None` when real peers are skipped.
+/// while the test goes on.
 #[track_caller]
-pub fn spawn(script: &str, args: &[&str]) -> Option<Daemon> {
-    Some(Daemon::spawn(command(&python()?, script, args)))
+pub fn spawn(script: &str, args: &[&str]) -> Daemon {
+    Daemon::spawn(command(&python(), script, args))
 }
 
 fn command(python: &Path, script: &str, args: &[&str]) -> Command {
@@ -96,7 +94,6 @@ fn checked() -> Result<PathBuf, String> {
     let peers = short.unwrap_or(&peers).display();
     Err(format!(
         "this test needs Python websockets 17, but {found}\nrun `python3 -m venv {peers} && \
-         {peers}/bin/pip install 'websockets>=17,<18'`, or set PLAINWS_SKIP_REAL_PEERS=1 to skip \
-         the tests with real peers"
+         {peers}/bin/pip install 'websockets>=17,<18'`"
     ))
 }

@@ -1,7 +1,7 @@
 //! Programs of the machine that tests use, and waiting with a deadline.
 //!
 //! A missing program is a failure, not a skip: a test that quietly does nothing looks like one that
-//! passes. Only `PLAINWS_SKIP_REAL_PEERS=1` skips, and it says so.
+//! passes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -17,27 +17,13 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// to leave the core to the process that is waited for.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Tells whether `PLAINWS_SKIP_REAL_PEERS=1` asks to do without `tool`, and says so on stderr if it
-/// does.
-pub fn skipped(tool: &str) -> bool {
-    let skip = env::var_os("PLAINWS_SKIP_REAL_PEERS").is_some_and(|value| value == "1");
-    if skip {
-        eprintln!("skipped: PLAINWS_SKIP_REAL_PEERS=1 (needs {tool})");
-    }
-    skip
-}
-
-/// Finds the program `tool`, a name on `PATH` or an absolute path; `None` when real peers are
-/// skipped.
+/// Finds the program `tool`, a name on `PATH` or an absolute path.
 ///
 /// # Panics
 ///
 /// When the program is missing, with the command `install` that brings it.
 #[track_caller]
-pub fn require(tool: &str, install: &str) -> Option<PathBuf> {
-    if skipped(tool) {
-        return None;
-    }
+pub fn require(tool: &str, install: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     // Joining an absolute path replaces the directory, so one search serves both kinds of name.
     let found = env::split_paths(&path)
@@ -47,12 +33,9 @@ pub fn require(tool: &str, install: &str) -> Option<PathBuf> {
             let meta = program.metadata();
             meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
         });
-    assert!(
-        found.is_some(),
-        "this test needs {tool}, which is not installed: run `{install}`, \
-         or set PLAINWS_SKIP_REAL_PEERS=1 to skip the tests with real peers"
-    );
-    found
+    found.unwrap_or_else(|| {
+        panic!("this test needs {tool}, which is not installed: run `{install}`")
+    })
 }
 
 /// Polls `probe` until it gives a value; `None` once `deadline` has passed.

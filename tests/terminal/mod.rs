@@ -3,20 +3,21 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{ChildStdin, Command};
+use std::process::Command;
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use plainws::{CloseCode, Connection, Error, Message, Server};
+use plainws::{CloseCode, Connection, Error, Server};
 use serde_json::Value;
 
+use crate::support::pipe::{Pipe, connect, run};
 use crate::support::process::{Daemon, plainws_command};
+use crate::support::talk::{next as message, received_code};
 use crate::support::terminal::{CTRL_C, CTRL_D, LEFT, Terminal, UP};
 use crate::support::tools::{PATIENCE, wait_until};
 
 mod lines;
 mod options;
-mod python;
 mod reconnecting;
 mod tools;
 mod typing;
@@ -86,97 +87,6 @@ fn echo() -> Server {
 
 fn uri(server: &Server) -> String {
     format!("ws://{}/", server.local_addr())
-}
-
-/// The command `plainws connect` with these arguments, without the proxies of whoever tests.
-fn connect(args: &[&str]) -> Command {
-    let mut all = vec!["connect"];
-    all.extend(args);
-    let mut command = plainws_command(&all);
-    for scheme in ["ws", "wss", "http", "https", "all", "no"] {
-        command.env_remove(format!("{scheme}_proxy"));
-        command.env_remove(format!("{scheme}_proxy").to_uppercase());
-    }
-    command
-}
-
-/// A client in a pipe.
-struct Pipe {
-    daemon: Daemon,
-    stdin: Option<ChildStdin>,
-}
-
-impl Pipe {
-    #[track_caller]
-    fn new(args: &[&str]) -> Pipe {
-        Pipe::spawn(connect(args))
-    }
-
-    #[track_caller]
-    fn spawn(command: Command) -> Pipe {
-        let daemon = Daemon::spawn(command);
-        let stdin = Some(daemon.stdin());
-        Pipe { daemon, stdin }
-    }
-
-    fn write(&mut self, input: impl AsRef<[u8]>) {
-        let stdin = self.stdin.as_mut().expect("the input has not ended");
-        // It may have ended before it has read all.
-        let _ = stdin.write_all(input.as_ref());
-    }
-
-    /// Ends the input.
-    fn end(&mut self) {
-        self.stdin = None;
-    }
-
-    /// Waits for the end: exit code, lines of stdout and of stderr.
-    #[track_caller]
-    fn result(mut self) -> (i32, Vec<String>, Vec<String>) {
-        let status = self.daemon.wait_exit(PATIENCE);
-        let Some(code) = status.code() else {
-            panic!("a signal ended it: {}", self.daemon.report());
-        };
-        (code, self.daemon.stdout_lines(), self.daemon.lines())
-    }
-}
-
-/// Runs it with this input to its end.
-#[track_caller]
-fn run(args: &[&str], input: &str) -> (i32, Vec<String>, Vec<String>) {
-    let mut pipe = Pipe::new(args);
-    pipe.write(input);
-    pipe.end();
-    pipe.result()
-}
-
-/// The next message, within patience.
-#[track_caller]
-fn message(ws: &Connection) -> Message {
-    match ws.recv_timeout(PATIENCE) {
-        Ok(Some(message)) => message,
-        other => panic!("awaited a message, got {other:?}"),
-    }
-}
-
-/// How the connection ends for the server.
-#[track_caller]
-fn end(ws: &Connection) -> plainws::Closed {
-    match ws.recv_timeout(PATIENCE) {
-        Err(Error::Closed(closed)) => *closed,
-        other => panic!("awaited the end, got {other:?}"),
-    }
-}
-
-/// The code that the client closed with.
-#[track_caller]
-fn received_code(ws: &Connection) -> u16 {
-    let closed = end(ws);
-    let frame = closed.received.as_ref();
-    frame
-        .unwrap_or_else(|| panic!("no close frame: {closed}"))
-        .code
-        .0
 }
 
 /// Takes a connection by hand, for a server that does not keep to the rules: the stream, and the

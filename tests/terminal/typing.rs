@@ -237,7 +237,7 @@ fn binary_messages_are_shown_with_their_size() {
     ws.send(Vec::new()).unwrap();
     terminal.wait("< (binary) [0 bytes]\r\n");
     terminal.keys("/binary 00 fF\r");
-    assert_eq!(message(&ws), Message::from(&[0, 255]));
+    assert_eq!(message(&ws), plainws::Message::from(&[0, 255]));
 }
 
 #[test]

@@ -147,40 +147,6 @@ fn a_password_that_is_wrong_or_not_there_is_one_line() {
 }
 
 #[test]
-fn a_key_that_the_library_calls_too_weak_is_refused_at_the_start() {
-    let Some(openssl) = openssl() else { return };
-    let folder = Folder::new();
-    let (key, file) = (folder.write("weak.key", ""), folder.write("weak.pem", ""));
-    let mut make = Command::new(openssl);
-    make.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:1024",
-        "-nodes",
-        "-subj",
-        "/CN=localhost",
-    ]);
-    make.args(["-keyout", arg(&key), "-out", arg(&file)]);
-    let mut make = Daemon::spawn(make);
-    assert!(make.wait_exit(PATIENCE).success(), "{}", make.report());
-    let args = [
-        "serve",
-        LISTEN,
-        "--tls-cert",
-        arg(&file),
-        "--tls-key",
-        arg(&key),
-    ];
-    let line = refused(plainws_command(&args));
-    assert!(line.contains(arg(&file)), "{line}");
-    assert!(
-        line.contains("too small") || line.contains("too short"),
-        "{line}"
-    );
-}
-
-#[test]
 fn plain_listeners_stand_beside_those_with_tls() {
     let folder = Folder::new();
     let file = folder.write("localhost.pem", LOCALHOST.combined());

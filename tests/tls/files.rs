@@ -201,24 +201,6 @@ fn pkcs12_with_a_wrong_password_is_told_as_such() {
     }
 }
 
-/// As Windows and old OpenSSL write it.
-#[test]
-fn pkcs12_with_legacy_encryption_is_refused_with_the_commands_that_renew_it() {
-    let Some(openssl) = openssl() else { return };
-    let folder = Folder::new();
-    let pem = folder.write("localhost.pem", LOCALHOST.combined());
-    let file = folder.write("localhost.p12", "");
-    let mut export = Command::new(openssl);
-    export.args(["pkcs12", "-export", "-legacy", "-passout", "pass:secret"]);
-    export.args(["-in", arg(&pem), "-out", arg(&file)]);
-    let mut export = Daemon::spawn(export);
-    assert!(export.wait_exit(PATIENCE).success(), "{}", export.report());
-    let identity = Identity::from_pkcs12_file(&file, "secret");
-    let why = refused(identity, arg(&file), "RC2");
-    assert!(why.contains("too old"), "{why}");
-    assert!(why.contains("openssl pkcs12 -legacy"), "{why}");
-}
-
 #[test]
 fn pkcs12_that_is_damaged_expired_or_something_else_is_refused() {
     let folder = Folder::new();
@@ -299,9 +281,6 @@ fn the_daemon_does_not_ask_for_the_password_of_an_encrypted_key() {
         let mut terminal = plainws_command(&[]);
         let program = terminal.get_program().to_owned();
         terminal = Command::new("script");
-        if require("script", "apt-get install bsdutils").is_none() {
-            return;
-        }
         let line = format!("{} {}", program.display(), args.join(" "));
         terminal.args(["-qec", &line, "/dev/null"]);
         let mut daemon = Daemon::spawn_group(terminal);
@@ -480,7 +459,6 @@ fn as_nobody(args: &[&str]) -> Option<Command> {
         eprintln!("skipped: only root can become another user");
         return None;
     }
-    require("setpriv", "apt-get install util-linux")?;
     let mut command = plainws_command(&[]);
     let program = command.get_program().to_owned();
     command = Command::new("setpriv");
@@ -495,11 +473,6 @@ fn open_folder() -> Folder {
     let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
     open(folder.0.path()).expect("a folder for all");
     folder
-}
-
-#[track_caller]
-fn set_mode(file: &Path, mode: u32) {
-    fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use openssl::ssl::{Ssl, SslContext, SslMethod};
 
 use super::*;
+use crate::support::hubs::{registering, wait_registered};
 use crate::support::raw::{unread, upgrade_request};
 
 /// The daemon with a certificate for localhost, one listener, and `-v`.
@@ -88,139 +89,6 @@ const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 // ---- Policy -----------------------------------------------------------------------------------
 
 #[test]
-fn openssl_gets_a_page_by_tls_1_3_and_1_2() {
-    let folder = Folder::new();
-    let ca = folder.write("ca.pem", LOCALHOST.pem());
-    let (_daemon, port) = daemon("hello", &[]);
-    for (option, version) in [("-tls1_3", "TLSv1.3"), ("-tls1_2", "TLSv1.2")] {
-        let checked = [
-            "-CAfile",
-            arg(&ca),
-            "-verify_return_error",
-            "-verify_hostname",
-        ];
-        let options = [&[option], &checked[..], &["localhost"]].concat();
-        let Some(told) = s_client(port, &options, HEALTH) else {
-            return;
-        };
-        assert!(
-            told.contains(&format!("New, {version}, Cipher is ")),
-            "{told}"
-        );
-        assert!(told.contains("Verification: OK"), "{told}");
-        assert!(told.contains("HTTP/1.1 200 OK"), "{told}");
-        assert!(told.contains("\nok"), "{told}");
-        // Without close_notify it would be an unexpected end.
-        assert!(!told.contains("unexpected eof"), "{told}");
-        assert!(!told.contains("error"), "{told}");
-    }
-}
-
-#[test]
-fn older_versions_than_tls_1_2_are_refused() {
-    let (daemon, port) = daemon("hello", &[]);
-    for (option, version) in [("-tls1_1", "TLS 1.1"), ("-tls1", "TLS 1.0")] {
-        let options = [option, "-cipher", "ALL:@SECLEVEL=0"];
-        let Some(told) = s_client(port, &options, HEALTH) else {
-            return;
-        };
-        // The server's alert: it is not this client that cannot.
-        assert!(told.contains("alert protocol version"), "{version}: {told}");
-        assert!(!told.contains("HTTP/1.1"), "{version}: {told}");
-    }
-    daemon.wait_line("handshake failed: TLS: the client speaks no TLS newer than 1.1");
-    is_healthy(port);
-}
-
-#[test]
-fn only_ciphers_with_forward_secrecy_and_authentication_are_taken() {
-    let rsa = Certificate::new(&Wish {
-        rsa: true,
-        ..Wish::default()
-    });
-    for (certificate, fine, refused) in [
-        (
-            &*LOCALHOST,
-            "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 \
-             ECDHE-ECDSA-CHACHA20-POLY1305",
-            "ECDHE-ECDSA-AES128-SHA256 ECDHE-ECDSA-AES256-SHA",
-        ),
-        (
-            &rsa,
-            "ECDHE-RSA-AES128-GCM-SHA256 ECDHE-RSA-AES256-GCM-SHA384 ECDHE-RSA-CHACHA20-POLY1305",
-            // Static RSA with and without authenticated encryption, CBC, and no encryption.
-            "AES128-GCM-SHA256 AES256-GCM-SHA384 AES128-SHA256 AES128-SHA \
-             ECDHE-RSA-AES128-SHA256 ECDHE-RSA-AES256-SHA DHE-RSA-AES128-SHA NULL-SHA256",
-        ),
-    ] {
-        let (daemon, port) = with(certificate, "hello", &[]);
-        for cipher in fine.split_whitespace() {
-            let Some(told) = s_client(port, &["-tls1_2", "-cipher", cipher], HEALTH) else {
-                return;
-            };
-            let taken = format!("New, TLSv1.2, Cipher is {cipher}");
-            assert!(told.contains(&taken), "{cipher}: {told}");
-            assert!(told.contains("HTTP/1.1 200 OK"), "{cipher}: {told}");
-        }
-        for cipher in refused.split_whitespace() {
-            let weak = format!("{cipher}:@SECLEVEL=0");
-            let told = s_client(port, &["-tls1_2", "-cipher", &weak], HEALTH);
-            let told = told.expect("asked before");
-            // The server's alert: this client would.
-            assert!(told.contains("alert handshake failure"), "{cipher}: {told}");
-            assert!(!told.contains("HTTP/1.1"), "{cipher}: {told}");
-        }
-        let line = daemon.wait_line("handshake failed: TLS: ");
-        assert!(line.ends_with("no cipher with forward secrecy"), "{line}");
-    }
-}
-
-#[test]
-fn curl_gets_the_page_over_https_and_a_hint_over_http() {
-    let Some(curl) = require("curl", "apt-get install curl") else {
-        return;
-    };
-    let folder = Folder::new();
-    let ca = folder.write("ca.pem", LOCALHOST.pem());
-    let (daemon, port) = daemon("counter", &[]);
-    let asked = |options: &[&str], url: &str| {
-        let mut command = Command::new(&curl);
-        command
-            .args(["-sS", "-i", "--noproxy", "*"])
-            .args(options)
-            .arg(url);
-        let mut curl = Daemon::spawn(command);
-        let code = curl.wait_exit(PATIENCE).code();
-        (
-            code,
-            [curl.stdout_lines(), curl.lines()].concat().join("\n"),
-        )
-    };
-    let (code, page) = asked(
-        &["--cacert", arg(&ca)],
-        &format!("https://localhost:{port}/"),
-    );
-    assert_eq!(code, Some(0), "{page}");
-    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
-    assert!(page.contains("<h1>Counter</h1>"), "{page}");
-
-    let (code, plain) = asked(&[], &format!("http://localhost:{port}/"));
-    assert_eq!(code, Some(0), "an answer that it understands: {plain}");
-    assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
-    assert!(plain.contains("https://"), "{plain}");
-    daemon.wait_line("handshake refused with 400: this port speaks TLS");
-
-    // 60: the server's certificate cannot be checked.
-    let (code, text) = asked(&[], &format!("https://localhost:{port}/"));
-    assert_eq!(code, Some(60), "{text}");
-    let line = daemon.wait_line("handshake failed: TLS: ");
-    assert!(
-        line.contains("the client does not trust the certificate"),
-        "{line}"
-    );
-}
-
-#[test]
 fn plain_http_at_a_tls_port_is_told_of_https_in_plain_text() {
     let (daemon, port) = daemon("counter", &["--open-timeout", "1s"]);
     for request in [
@@ -250,10 +118,6 @@ fn tls_at_a_plain_port_is_closed_and_told_in_the_log() {
     assert_eq!(client.rest(), b"", "plain text would help nobody");
     assert!(start.elapsed() < SLACK / 2, "closed at once");
     daemon.wait_line("handshake failed: TLS came to a plain port");
-    if let Some(told) = s_client(port, &[], HEALTH) {
-        assert!(!told.contains("HTTP/1.1"), "{told}");
-        assert!(told.contains("no peer certificate available"), "{told}");
-    }
     let failed = Client::builder()
         .insecure()
         .connect(&format!("wss://127.0.0.1:{port}/"));
@@ -473,33 +337,6 @@ fn a_client_hello_in_two_halves_or_bytes_is_taken() {
     }
 }
 
-#[test]
-fn a_client_that_renegotiates_is_refused_and_disturbs_nobody() {
-    let Some(openssl) = openssl() else { return };
-    let (daemon, port) = daemon("counter", &[]);
-    let mut other = Secure::upgrade(port, "/counter");
-    other.message();
-    // cat keeps its stdin open.
-    let mut shell = Command::new("sh");
-    let script = r#"{ echo R; cat; } | "$@" 2>&1"#;
-    shell.args(["-c", script, "sh"]).arg(openssl);
-    shell.args([
-        "s_client",
-        "-tls1_2",
-        "-connect",
-        &format!("127.0.0.1:{port}"),
-    ]);
-    let client = Daemon::spawn_group(shell);
-    client.wait_line("RENEGOTIATING");
-    client.wait_line("no renegotiation");
-    other.send(&text(PLUS));
-    while !other.message().text().contains(r#""value":1"#) {}
-    drop(client);
-    let gone = || (daemon.clients() == 1).then_some(());
-    wait_until("the end of its thread", PATIENCE, gone);
-    is_healthy(port);
-}
-
 // ---- The end ----------------------------------------------------------------------------------
 
 /// What the log says of how a connection ended, without its name and its numbers.
@@ -621,30 +458,6 @@ fn the_server_ends_with_close_notify() {
 }
 
 #[test]
-fn pythons_ssl_sees_a_clean_end() {
-    const SCRIPT: &str = r#"
-import socket, ssl, sys
-
-context = ssl.create_default_context(cafile=sys.argv[2])
-sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as tls:
-    tls.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    size = 0
-    # An end without close_notify raises SSLEOFError here.
-    while data := tls.recv(65536):
-        size += len(data)
-    print(tls.version(), size > 1000)
-"#;
-    let folder = Folder::new();
-    let ca = folder.write("ca.pem", LOCALHOST.pem());
-    let (_daemon, port) = daemon("counter", &[]);
-    let told = python::run(SCRIPT, &[&port.to_string(), arg(&ca)]);
-    if let Some(told) = told {
-        assert_eq!(told, "TLSv1.3 True");
-    }
-}
-
-#[test]
 fn sigterm_tells_1001_over_tls_and_then_close_notify() {
     let (mut daemon, port) = daemon("counter", &[]);
     let ca = Client::builder().ca(LOCALHOST.pem());
@@ -739,32 +552,6 @@ fn messages_of_all_sizes_go_through_openssls_client() {
     assert_eq!(client.message().text(), "drip");
 }
 
-/// Registers every client with the hub until it leaves.
-fn registering(hub: &Hub<()>) -> (Server, u16) {
-    registering_with(hub, 64 * 1024)
-}
-
-fn registering_with(hub: &Hub<()>, backlog: usize) -> (Server, u16) {
-    let hub = hub.clone();
-    let server = Server::builder(move |ws: &Connection| {
-        let _registration = hub.register(ws);
-        for message in ws {
-            message?;
-        }
-        Ok(())
-    });
-    start(server.backlog(backlog).ping_interval(None))
-}
-
-#[track_caller]
-fn wait_registered(hub: &Hub<()>, count: usize) {
-    wait_until(&format!("{count} registered clients"), PATIENCE, || {
-        let (tell, told) = std::sync::mpsc::channel();
-        hub.update(move |(), clients| tell.send(clients.len()).expect("it is awaited"));
-        (told.recv_timeout(PATIENCE).expect("the hub goes on") == count).then_some(())
-    });
-}
-
 /// Reads values until the last one: how many, each larger than the one before.
 #[track_caller]
 fn read_values(client: &mut Secure, last: usize) -> usize {
@@ -784,7 +571,7 @@ fn read_values(client: &mut Secure, last: usize) -> usize {
 fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
     const VALUES: usize = 500;
     let hub = Hub::builder(()).start().unwrap();
-    let (_server, port) = registering(&hub);
+    let (_server, port) = start(registering(&hub));
     // Some that stop within records of different kinds.
     let mut stopped: Vec<Secure> = (0..3)
         .map(|_| Secure::over(Raw::connect_narrow(port)).open("/"))
@@ -826,7 +613,7 @@ fn a_tls_client_that_stops_reading_delays_nobody_and_gets_the_newest_state() {
 #[test]
 fn the_end_of_a_record_that_did_not_fit_is_not_forgotten() {
     let hub = Hub::builder(()).start().unwrap();
-    let (_server, port) = registering_with(&hub, 4 << 20);
+    let (_server, port) = start(registering(&hub).backlog(4 << 20));
     let mut client = Secure::over(Raw::connect_narrow(port)).open("/");
     wait_registered(&hub, 1);
     // Past what the system takes of one message, in steps smaller than a record: once at least
@@ -844,7 +631,7 @@ fn the_end_of_a_record_that_did_not_fit_is_not_forgotten() {
 fn a_tls_client_that_reads_in_gulps_gets_no_garbled_state() {
     const VALUES: usize = 3000;
     let hub = Hub::builder(()).start().unwrap();
-    let (_server, port) = registering(&hub);
+    let (_server, port) = start(registering(&hub));
     let mut client = Secure::over(Raw::connect_narrow(port)).open("/");
     wait_registered(&hub, 1);
     let gulps = thread::scope(|scope| {
@@ -924,7 +711,7 @@ fn a_tls_client_that_stops_reading_costs_the_daemon_no_memory() {
 fn a_stream_that_a_tls_client_does_not_read_ends_with_1013() {
     const MESSAGES: usize = 600;
     let hub = Hub::builder(()).start().unwrap();
-    let (_server, port) = registering(&hub);
+    let (_server, port) = start(registering(&hub));
     let mut stopped = Secure::over(Raw::connect_narrow(port)).open("/");
     let mut other = Secure::upgrade(port, "/");
     wait_registered(&hub, 2);
@@ -963,84 +750,6 @@ fn a_stream_that_a_tls_client_does_not_read_ends_with_1013() {
     }
     assert!(expected < MESSAGES, "it was no slow client");
     wait_registered(&hub, 1);
-}
-
-/// Speaks TLS by Python's own libssl, as its `ssl` cannot ask for new keys; `answers` of the
-/// server are asked for, or not.
-const KEY_UPDATES: &str = r#"
-import _ssl, ctypes, socket, sys
-
-lib = ctypes.CDLL(_ssl.__file__)
-P, I = ctypes.c_void_p, ctypes.c_int
-lib.TLS_client_method.restype = lib.SSL_CTX_new.restype = lib.SSL_new.restype = P
-lib.SSL_CTX_new.argtypes = lib.SSL_new.argtypes = [P]
-lib.SSL_connect.argtypes = lib.SSL_do_handshake.argtypes = [P]
-lib.SSL_set_fd.argtypes = lib.SSL_key_update.argtypes = [P, I]
-lib.SSL_write.argtypes = lib.SSL_read.argtypes = [P, ctypes.c_char_p, I]
-
-sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-ssl = lib.SSL_new(lib.SSL_CTX_new(lib.TLS_client_method()))
-lib.SSL_set_fd(ssl, sock.fileno())
-assert lib.SSL_connect(ssl) == 1
-request = sys.argv[2].encode()
-assert lib.SSL_write(ssl, request, len(request)) == len(request)
-buffer = ctypes.create_string_buffer(16384)
-assert lib.SSL_read(ssl, buffer, 16384) > 0
-print("flooding")
-while lib.SSL_key_update(ssl, int(sys.argv[3])) == 1 and lib.SSL_do_handshake(ssl) == 1:
-    pass
-print("cut")
-"#;
-
-#[test]
-fn a_flood_of_key_updates_holds_up_nobody() {
-    let hub = Hub::builder(()).start().unwrap();
-    let (_server, port) = registering(&hub);
-    let mut other = Secure::upgrade(port, "/");
-    let request = upgrade_request("/", "");
-    // With answers asked for, which are not read, and without.
-    for answers in ["1", "0"] {
-        let args = [&port.to_string(), &request, answers];
-        let Some(flood) = python::spawn(KEY_UPDATES, &args) else {
-            return;
-        };
-        flood.wait_line("flooding");
-        wait_registered(&hub, 2);
-        let (mut worst, start) = (Duration::ZERO, Instant::now());
-        let mut number = 0;
-        while start.elapsed() < Duration::from_secs(4) {
-            let sent = Instant::now();
-            hub.broadcast(format!("{number}"));
-            assert_eq!(other.message().text(), number.to_string());
-            worst = worst.max(sent.elapsed());
-            number += 1;
-            thread::sleep(Duration::from_millis(5));
-        }
-        let limit = Duration::from_secs(2);
-        assert!(worst < limit, "answers {answers}: a message took {worst:?}");
-        drop(flood);
-        wait_registered(&hub, 1);
-    }
-}
-
-#[test]
-fn a_key_update_of_openssls_client_changes_nothing() {
-    let Some(openssl) = openssl() else { return };
-    let (_daemon, port) = daemon("hello", &[]);
-    // Each line is read by itself as the one before has been answered.
-    let mut shell = Command::new("sh");
-    let script = r#"{ echo K; cat; } | "$@" 2>&1"#;
-    shell.args(["-c", script, "sh"]).arg(openssl);
-    shell.args([
-        "s_client",
-        "-tls1_3",
-        "-connect",
-        &format!("127.0.0.1:{port}"),
-    ]);
-    let client = Daemon::spawn_group(shell);
-    client.wait_line("KEYUPDATE");
-    is_healthy(port);
-    assert!(client.is_running(), "{}", client.report());
 }
 
 #[test]

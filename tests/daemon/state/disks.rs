@@ -104,15 +104,12 @@ fn a_full_disk_is_degraded_serves_on_and_recovers() {
 
 #[test]
 fn a_disk_that_becomes_read_only_is_degraded_and_recovers() {
-    let Some(nsenter) = require("nsenter", "sudo apt-get install util-linux") else {
-        return;
-    };
     let directory = directory();
     let Some((daemon, port, disk)) = on_a_small_disk(&directory, &["--sync", "always"]) else {
         return;
     };
     let remount = |how: &str| {
-        let mut command = Command::new(&nsenter);
+        let mut command = Command::new("nsenter");
         let pid = daemon.pid().to_string();
         command.args(["-t", &pid, "-m"]);
         if !is_root() {

@@ -4,11 +4,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use plainws::{Client, CloseCode, Closed, Connection, Error, Message};
+use plainws::{Client, CloseCode, Connection, Error, Message};
 use serde_json::{Value, json};
 
 use crate::support::process::{Daemon, plainws, plainws_command, url_port};
 use crate::support::python::{python, run, spawn};
+use crate::support::talk::{end, next};
 use crate::support::tools::{PATIENCE, wait_until};
 
 mod client;

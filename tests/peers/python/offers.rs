@@ -1,6 +1,6 @@
 //! What our client offers and asks for, at Python's servers: subprotocols, logins, redirects.
 
-use super::server::{SYNC_SERVER, next, server};
+use super::server::{SYNC_SERVER, server};
 use super::*;
 
 #[test]
@@ -10,9 +10,7 @@ def handler(websocket):
     websocket.send(str(websocket.subprotocol))
 "#;
     let options = "subprotocols=['chat.v3', 'chat.v1', 'chat.v2']";
-    let Some((_server, url)) = server(SYNC_SERVER, handler, options) else {
-        return;
-    };
+    let (_server, url) = server(SYNC_SERVER, handler, options);
     let agreed = |names: &[&str]| {
         let client = Client::builder().subprotocols(names.iter().copied());
         let ws = client.connect(&url).unwrap();
@@ -39,9 +37,7 @@ def handler(websocket):
     websocket.send(websocket.username)
 "#;
     let options = "process_request=basic_auth('tutorial', ('zo\\u00eb', 'open: s\\u00e9same'))";
-    let Some((_server, url)) = server(SYNC_SERVER, handler, options) else {
-        return;
-    };
+    let (_server, url) = server(SYNC_SERVER, handler, options);
     let in_url = url.replace("//", "//zo%C3%AB:open%3A%20s%C3%A9same@");
     let by_call = Client::builder().basic_auth("zoë", "open: sésame");
     for ws in [plainws::connect(&in_url), by_call.connect(&url)] {
@@ -79,10 +75,7 @@ def process_request(connection, request):
         response.headers["Location"] = "../new?y"
         return response
 "#;
-    let Some((_server, url)) = server(SYNC_SERVER, handler, "process_request=process_request")
-    else {
-        return;
-    };
+    let (_server, url) = server(SYNC_SERVER, handler, "process_request=process_request");
     let ws = plainws::connect(&format!("{url}old/x")).unwrap();
     assert_eq!(next(&ws), Message::from("/new?y"));
     assert_eq!(ws.path(), "/new");

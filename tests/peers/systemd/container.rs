@@ -7,7 +7,6 @@ use std::process::{ChildStdin, Command, Output};
 use std::time::{Duration, SystemTime};
 
 use crate::support::process::Daemon;
-use crate::support::tools::skipped;
 
 /// A boot takes a second; with all cores busy many.
 const BOOT: Duration = Duration::from_secs(90);
@@ -19,13 +18,13 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// `None` if the tests with containers are skipped, and it says so.
+    /// Finds them.
     ///
     /// # Panics
     ///
     /// When something is missing, with all that it would need.
     #[track_caller]
-    pub(super) fn find() -> Option<Needs> {
+    pub(super) fn find() -> Needs {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let (root, packages) = (target.join("sysroot"), target.join("debian"));
         let mut missing = Vec::new();
@@ -52,21 +51,13 @@ impl Needs {
             })),
         }
         let needs = "a container booted with systemd";
-        if env::var_os("PLAINWS_SKIP_CONTAINER").is_some_and(|value| value == "1") {
-            let missing = missing.join(", ");
-            eprintln!("skipped: PLAINWS_SKIP_CONTAINER=1 (needs {needs}; missing: {missing})");
-            return None;
-        }
-        if skipped(needs) {
-            return None;
-        }
         assert!(
             missing.is_empty(),
-            "this test needs {needs}, which needs {}; or set PLAINWS_SKIP_CONTAINER=1 to skip it",
+            "this test needs {needs}, which needs {}",
             missing.join(", and ")
         );
-        let package = package?;
-        Some(Needs { root, package })
+        let package = package.expect("found");
+        Needs { root, package }
     }
 }
 

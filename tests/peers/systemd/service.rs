@@ -47,9 +47,7 @@ fn said(container: &Container, priority: &str) -> Vec<String> {
 
 #[test]
 fn the_package_is_a_service() {
-    let Some(needs) = Needs::find() else {
-        return;
-    };
+    let needs = Needs::find();
     let container = Container::boot(&needs.root);
     installed(&container, &needs.package);
     counted(&container);

@@ -26,33 +26,14 @@ with serve(handler, "127.0.0.1", 0, OPTIONS) as server:
     server.serve_forever()
 "#;
 
-/// Starts a server and gives its URL; `None` when real peers are skipped. `options` are keyword
+/// Starts a server and gives its URL. `options` are keyword
 /// arguments of `serve`.
 #[track_caller]
-pub(super) fn server(server: &str, handler: &str, options: &str) -> Option<(Daemon, String)> {
+pub(super) fn server(server: &str, handler: &str, options: &str) -> (Daemon, String) {
     let script = server.replace("HANDLER", handler);
-    let daemon = spawn(&script.replace("OPTIONS", options), &[])?;
+    let daemon = spawn(&script.replace("OPTIONS", options), &[]);
     let url = daemon.wait_line("ws://");
-    Some((daemon, url))
-}
-
-#[track_caller]
-pub(super) fn next(ws: &Connection) -> Message {
-    let message = ws.recv_timeout(PATIENCE).expect("the connection is open");
-    message.unwrap_or_else(|| panic!("awaited a message for {PATIENCE:?}"))
-}
-
-/// How the connection ends, past what is received before.
-#[track_caller]
-fn end(ws: &Connection) -> Closed {
-    loop {
-        match ws.recv_timeout(PATIENCE) {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the server has not closed within {PATIENCE:?}"),
-            Err(Error::Closed(closed)) => return *closed,
-            Err(error) => panic!("awaited the end of the connection, got {error}"),
-        }
-    }
+    (daemon, url)
 }
 
 const ASYNC_ECHO: &str = r#"
@@ -96,30 +77,26 @@ fn echoes(ws: &Connection) {
 #[test]
 fn our_client_talks_with_an_echo_server() {
     let echo = server(ASYNC_SERVER, ASYNC_ECHO, "max_size=2**20, compression=None");
-    let Some((_server, url)) = echo else { return };
+    let (_server, url) = echo;
     echoes(&plainws::connect(&url).unwrap());
 }
 
 #[test]
 fn our_client_talks_with_a_server_that_could_compress() {
     let echo = server(ASYNC_SERVER, ASYNC_ECHO, "compression='deflate'");
-    let Some((_server, url)) = echo else { return };
+    let (_server, url) = echo;
     echoes(&plainws::connect(&url).unwrap());
 }
 
 #[test]
 fn our_client_talks_with_an_echo_server_of_the_sync_api() {
-    let Some((_server, url)) = server(SYNC_SERVER, SYNC_ECHO, "max_size=2**20") else {
-        return;
-    };
+    let (_server, url) = server(SYNC_SERVER, SYNC_ECHO, "max_size=2**20");
     echoes(&plainws::connect(&url).unwrap());
 }
 
 #[test]
 fn our_client_keeps_the_order_of_many_messages() {
-    let Some((_server, url)) = server(ASYNC_SERVER, ASYNC_ECHO, "") else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, ASYNC_ECHO, "");
     let ws = plainws::connect(&url).unwrap();
     for number in 0..1000 {
         ws.write(number.to_string()).unwrap();
@@ -136,9 +113,7 @@ async def handler(websocket):
     await websocket.send("first")
     await websocket.close(4001, "Zo\u00eb is tired")
 "#;
-    let Some((_server, url)) = server(ASYNC_SERVER, handler, "") else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, handler, "");
     let ws = plainws::connect(&url).unwrap();
     assert_eq!(next(&ws), Message::from("first"));
     let closed = end(&ws);
@@ -161,9 +136,7 @@ async def handler(websocket):
     for number in range(3):
         await websocket.send(str(number))
 "#;
-    let Some((_server, url)) = server(ASYNC_SERVER, handler, "") else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, handler, "");
     let ws = plainws::connect(&url).unwrap();
     let messages: plainws::Result<Vec<Message>> = ws.into_iter().collect();
     let messages = messages.expect("1000 is no error");
@@ -177,9 +150,7 @@ async def handler(websocket):
     await websocket.send("so far so good")
     raise RuntimeError("that was it")
 "#;
-    let Some((_server, url)) = server(ASYNC_SERVER, handler, "logger=None") else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, handler, "logger=None");
     let ws = plainws::connect(&url).unwrap();
     let mut messages = ws.into_iter();
     let first = messages.next().unwrap().unwrap();
@@ -192,9 +163,7 @@ async def handler(websocket):
 
 #[test]
 fn our_client_learns_that_the_server_was_killed() {
-    let Some((server, url)) = server(ASYNC_SERVER, ASYNC_ECHO, "") else {
-        return;
-    };
+    let (server, url) = server(ASYNC_SERVER, ASYNC_ECHO, "");
     let ws = plainws::connect(&url).unwrap();
     ws.send("there?").unwrap();
     assert_eq!(next(&ws), Message::from("there?"));
@@ -207,9 +176,7 @@ fn our_client_learns_that_the_server_was_killed() {
 
 #[test]
 fn our_client_is_told_what_is_too_large_for_the_server() {
-    let Some((_server, url)) = server(ASYNC_SERVER, ASYNC_ECHO, "max_size=1000") else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, ASYNC_ECHO, "max_size=1000");
     let ws = plainws::connect(&url).unwrap();
     ws.send("x".repeat(1000)).unwrap();
     assert_eq!(next(&ws).len(), 1000);
@@ -228,9 +195,7 @@ async def handler(websocket):
     finally:
         print("closed", websocket.close_code)
 "#;
-    let Some((server, url)) = server(ASYNC_SERVER, handler, "") else {
-        return;
-    };
+    let (server, url) = server(ASYNC_SERVER, handler, "");
     let ws = Client::builder().max_size(1000).connect(&url).unwrap();
     assert_eq!(next(&ws).len(), 1000);
     let closed = end(&ws);
@@ -251,9 +216,7 @@ async def handler(websocket):
 "#;
     // Also every 50 ms from the library; without answers it would close with 1011.
     let options = "ping_interval=0.05, ping_timeout=20";
-    let Some((_server, url)) = server(ASYNC_SERVER, handler, options) else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, handler, options);
     let client = Client::builder().ping_interval(Duration::from_millis(100));
     let ws = client.connect(&url).unwrap();
     assert_eq!(ws.latency(), None, "no ping was answered yet");
@@ -286,10 +249,7 @@ def process_request(connection, request):
     if request.path == "/long":
         return connection.respond(http.HTTPStatus.NOT_FOUND, "x" * 100_000)
 "#;
-    let Some((_server, url)) = server(ASYNC_SERVER, handler, "process_request=process_request")
-    else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, handler, "process_request=process_request");
     let refused = |path: &str| match plainws::connect(&format!("{url}{path}")) {
         Err(Error::Refused(refused)) => (refused.status, refused.body.clone(), refused.to_string()),
         other => panic!("awaited a refusal of /{path}, got {other:?}"),
@@ -316,10 +276,7 @@ async def handler(websocket):
     headers = {name: request.headers.get_all(name) for name in names}
     await websocket.send(json.dumps([request.path, headers]))
 "#;
-    let Some((_server, url)) = server(ASYNC_SERVER, handler, "origins=['https://app.example']")
-    else {
-        return;
-    };
+    let (_server, url) = server(ASYNC_SERVER, handler, "origins=['https://app.example']");
     let client = Client::builder()
         .header("Origin", "https://app.example")
         .header("X-Twice", "1")
@@ -353,9 +310,7 @@ async def handler(websocket):
     finally:
         print("closed", websocket.close_code, websocket.close_reason)
 "#;
-    let Some((server, url)) = server(ASYNC_SERVER, handler, "") else {
-        return;
-    };
+    let (server, url) = server(ASYNC_SERVER, handler, "");
     let ws = plainws::connect(&url).unwrap();
     ws.write("queued before the close").unwrap();
     ws.close(CloseCode(3456), "see you").unwrap();

@@ -9,9 +9,7 @@ use super::*;
 fn a_client_is_known_by_its_own_address_in_logs_and_limits() {
     let trust = ["--trusted-proxy", "127.0.0.1", "--max-per-address", "2"];
     let (daemon, clock, counter) = applications(&trust);
-    let Some(nginx) = Nginx::start(|site| ours(site, &clock, &counter)) else {
-        return;
-    };
+    let nginx = Nginx::start(|site| ours(site, &clock, &counter));
     // Whatever it claims itself.
     let client = nginx.client();
     let forging = nginx
@@ -86,9 +84,7 @@ fn who_comes_past_the_proxy_is_not_believed() {
 #[test]
 fn a_proxy_that_is_not_trusted_is_the_client() {
     let (daemon, clock, counter) = applications(&["--max-per-address", "1"]);
-    let Some(nginx) = Nginx::start(|site| ours(site, &clock, &counter)) else {
-        return;
-    };
+    let nginx = Nginx::start(|site| ours(site, &clock, &counter));
     let from = |address| nginx.connect_from(address, &nginx.client(), "/websocket2/");
     let one = from("127.0.0.5").unwrap();
     text(&one);
@@ -111,9 +107,7 @@ fn over_a_unix_socket_the_forwarded_address_counts_if_it_is_trusted() {
         let trust = if trusted { &trust[..] } else { &[] };
         let daemon = plainws(&[&args[..], trust].concat());
         daemon.wait_line("counter at ");
-        let Some(nginx) = Nginx::start(|site| ours(site, "127.0.0.1:9", &socket)) else {
-            return;
-        };
+        let nginx = Nginx::start(|site| ours(site, "127.0.0.1:9", &socket));
         let from = |address| nginx.connect_from(address, &nginx.client(), "/websocket2/");
         let one = from("127.0.0.5").unwrap();
         text(&one);

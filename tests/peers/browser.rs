@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::browser::{Browser, Tab};
+use crate::support::examples::start;
 use crate::support::process::{Daemon, plainws, url_port};
 use crate::support::raw::serve;
 use crate::support::tools::{PATIENCE, wait_until};
@@ -80,18 +81,14 @@ pub(crate) fn share(browser: &Browser, url: &str) {
 
 #[test]
 fn two_counter_pages_show_the_same_value_and_users() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let (_daemon, port) = serve("counter", &[]);
     share(&browser, &format!("http://127.0.0.1:{port}/"));
 }
 
 #[test]
 fn two_counter_pages_from_disk_show_the_same_value_and_users() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let (_daemon, port) = serve("counter", &[]);
     let page = file("counter.html");
     share(&browser, &format!("{page}?ws=ws://127.0.0.1:{port}/"));
@@ -99,9 +96,7 @@ fn two_counter_pages_from_disk_show_the_same_value_and_users() {
 
 #[test]
 fn the_keyboard_reaches_the_buttons_of_the_counter() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let (_daemon, port) = serve("counter", &[]);
     let tab = browser.tab(&format!("http://127.0.0.1:{port}/"));
     tab.wait_text("#value", "0");
@@ -120,9 +115,7 @@ fn the_keyboard_reaches_the_buttons_of_the_counter() {
 
 #[test]
 fn clock_page_is_a_list_that_grows() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let (_daemon, port) = serve("clock", &[]);
     for url in [
         format!("http://127.0.0.1:{port}/"),
@@ -146,9 +139,7 @@ fn clock_page_is_a_list_that_grows() {
 
 #[test]
 fn clock_page_keeps_the_last_100_lines_and_shows_the_newest() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     // As the clock would take minutes.
     let lines = |ws: &plainws::Connection| {
         for number in 1..=250 {
@@ -184,9 +175,7 @@ fn name(tab: &Tab<'_>, name: &str) {
 
 #[test]
 fn hello_page_greets_one_name_after_the_other() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let (_daemon, port) = serve("hello", &[]);
     for url in [
         format!("http://127.0.0.1:{port}/"),
@@ -220,9 +209,7 @@ fn hello_page_greets_one_name_after_the_other() {
 
 #[test]
 fn index_page_leads_to_the_three_applications() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let daemon = plainws(&["serve", "--listen", "127.0.0.1:0"]);
     let port = url_port(&daemon.wait_line("index at "));
     let index = format!("http://127.0.0.1:{port}/");
@@ -278,9 +265,7 @@ fn urls(browser: &Browser, url: &str) -> Value {
 
 #[test]
 fn a_page_connects_to_its_own_url_or_to_the_default_port_from_disk() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let folder = noting();
     let folder = folder.path().to_str().unwrap();
     for (app, port) in [("hello", 8765), ("clock", 5678), ("counter", 6789)] {
@@ -320,9 +305,7 @@ fn naming(folder: &Path, name: &str, socket: &str) {
 
 #[test]
 fn a_page_connects_to_the_socket_that_its_site_names_whatever_a_link_says() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     for app in ["hello", "clock", "counter"] {
         for (named, seen) in [
             ("wss://app.example/a?b=c", "wss://app.example/a?b=c"),
@@ -353,9 +336,7 @@ fn a_page_connects_to_the_socket_that_its_site_names_whatever_a_link_says() {
 
 #[test]
 fn a_page_says_so_when_its_site_names_no_websocket() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     for wrong in [
         "wss://",
         "javascript:alert(1)",
@@ -376,9 +357,7 @@ fn a_page_says_so_when_its_site_names_no_websocket() {
 
 #[test]
 fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let page = file("counter.html");
     for wrong in ["http://127.0.0.1/", "", "javascript:alert(1)", "ws://"] {
         let tab = browser.tab(&format!("{page}?ws={wrong}"));
@@ -391,10 +370,8 @@ fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
 
 #[test]
 fn the_page_of_ones_own_in_the_docs_works_from_disk() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
-    let docs = include_str!("../docs/serve.md");
+    let browser = Browser::open();
+    let docs = include_str!("../../docs/serve.md");
     let (_, section) = docs.split_once("## A page of your own\n").unwrap();
     let (_, page) = section.split_once("```html\n").unwrap();
     let (page, _) = page.split_once("```\n").unwrap();
@@ -438,9 +415,7 @@ fn wait_lost(tab: &Tab<'_>) {
 
 #[test]
 fn counter_page_holds_its_value_and_comes_back_and_sends_no_click_twice() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let (daemon, port) = serve("counter", &[]);
     let tab = browser.tab(&format!("http://127.0.0.1:{port}/"));
     tab.wait_text("#users", "1 user online");
@@ -495,9 +470,7 @@ fn counter_page_holds_its_value_and_comes_back_and_sends_no_click_twice() {
 
 #[test]
 fn a_page_that_was_opened_before_the_server_connects_when_it_is_there() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let (daemon, port) = serve("hello", &[]);
     stop(daemon);
     let page = file("hello.html");
@@ -514,9 +487,7 @@ fn a_page_that_was_opened_before_the_server_connects_when_it_is_there() {
 
 #[test]
 fn a_page_waits_longer_from_try_to_try() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     // A copy in which no connection succeeds, and time flies.
     let folder = TempDir::with_prefix("plainws-pages-").unwrap();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("html/clock.html");
@@ -641,9 +612,7 @@ const TUTORIAL_CLOCK: &str = r#"<!DOCTYPE html>
 
 #[test]
 fn the_tutorials_own_pages_work_from_disk() {
-    let Some(browser) = Browser::open() else {
-        return;
-    };
+    let browser = Browser::open();
     let folder = TempDir::with_prefix("plainws-pages-").unwrap();
     let page = |name: &str, text: &str, port: u16| {
         let path = folder.path().join(name);
@@ -678,4 +647,17 @@ fn the_tutorials_own_pages_work_from_disk() {
         "{line}"
     );
     assert_eq!(browser.console(), NOTHING);
+}
+
+#[test]
+fn pages_runs_in_a_browser() {
+    let browser = Browser::open();
+    let (_example, port) = start("pages");
+    let tab = browser.tab(&format!("http://127.0.0.1:{port}/"));
+    tab.script(
+        "return new Promise(done => ws.readyState === 1 ? done() : ws.addEventListener('open', done))",
+    );
+    tab.type_text("#said", "Zoë says hi\n");
+    tab.wait_text("#shouted", "ZOË SAYS HI");
+    assert_eq!(browser.console(), [""; 0]);
 }

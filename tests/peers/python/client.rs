@@ -2,14 +2,13 @@
 
 use super::*;
 
-/// A daemon whose every path is `app`, and its URL; `None` when real peers are skipped.
+/// A daemon whose every path is `app`, and its URL.
 #[track_caller]
-fn serve(app: &str, more: &[&str]) -> Option<(Daemon, String)> {
-    python()?;
+fn serve(app: &str, more: &[&str]) -> (Daemon, String) {
     let listen = format!("{app}=127.0.0.1:0");
     let daemon = plainws(&[&["serve", "--listen", &listen], more].concat());
     let url = url(&daemon, app);
-    Some((daemon, url))
+    (daemon, url)
 }
 
 #[track_caller]
@@ -21,7 +20,7 @@ fn url(daemon: &Daemon, app: &str) -> String {
 /// What a script prints, one JSON value a line. JSON, as it is ASCII in every locale.
 #[track_caller]
 fn told(script: &str, args: &[&str]) -> Vec<Value> {
-    let output = run(script, args).expect("asked before");
+    let output = run(script, args);
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("printed: {output}"));
     output.lines().map(parse).collect()
 }
@@ -60,9 +59,7 @@ for name in json.loads(sys.argv[2]):
 
 #[track_caller]
 fn greets(client: &str) {
-    let Some((_daemon, url)) = serve("hello", &[]) else {
-        return;
-    };
+    let (_daemon, url) = serve("hello", &[]);
     let names = ["Rust", "", "Zoë 世界 👋", "a\nb\u{0}\u{1b}"];
     let greetings = names.map(|name| json!([format!("Hello {name}!"), 1000, ""]));
     assert_eq!(told(client, &[&url, &json!(names).to_string()]), greetings);
@@ -80,9 +77,7 @@ fn hello_greets_a_client_of_the_sync_api() {
 
 #[test]
 fn hello_greets_by_a_name_that_comes_in_fragments() {
-    let Some((_daemon, url)) = serve("hello", &[]) else {
-        return;
-    };
+    let (_daemon, url) = serve("hello", &[]);
     // A list is sent as one message in fragments.
     let names = json!([["R", "", "us", "t"], ["only one"]]).to_string();
     let expected = ["Hello Rust!", "Hello only one!"].map(|text| json!([text, 1000, ""]));
@@ -91,10 +86,8 @@ fn hello_greets_by_a_name_that_comes_in_fragments() {
 
 #[test]
 fn hello_greets_the_interactive_client() {
-    let Some(python) = python() else { return };
-    let Some((_daemon, url)) = serve("hello", &[]) else {
-        return;
-    };
+    let python = python();
+    let (_daemon, url) = serve("hello", &[]);
     // What the README and the examples' headers say to type; cat keeps its stdin open.
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"{ echo Rust; cat; } | "$0" -u -m websockets "$1""#]);
@@ -140,9 +133,6 @@ const ZONE: &str = "IST-5:30";
 
 #[test]
 fn clock_tells_local_time_as_ctime_at_random_intervals() {
-    if python().is_none() {
-        return;
-    }
     let mut command = plainws_command(&["serve", "--listen", "clock=127.0.0.1:0"]);
     command.env("TZ", ZONE);
     let daemon = Daemon::spawn(command);
@@ -175,9 +165,7 @@ fn clock_tells_local_time_as_ctime_at_random_intervals() {
 
 #[test]
 fn clock_tells_the_time_at_once_and_lets_its_client_go_at_once() {
-    let Some((_daemon, url)) = serve("clock", &[]) else {
-        return;
-    };
+    let (_daemon, url) = serve("clock", &[]);
     // Were there a pause before the first text or after the goodbye, twelve clients would not all
     // be so fast, not in one round of a thousand; again, as a machine may be busy just now.
     let mut rounds = Vec::new();
@@ -220,9 +208,7 @@ asyncio.run(main(sys.argv[1]))
 
 #[test]
 fn counter_serves_two_of_the_tutorials_clients() {
-    let Some((_daemon, url)) = serve("counter", &[]) else {
-        return;
-    };
+    let (_daemon, url) = serve("counter", &[]);
     let users = |count: u32| format!(r#"{{"type":"users","count":{count}}}"#);
     let state = |value: i32| format!(r#"{{"type":"state","value":{value}}}"#);
     let expected = [
@@ -251,10 +237,8 @@ print(json.dumps([websocket.close_code, websocket.close_reason]))
 
 #[test]
 fn a_client_is_told_1001_when_the_daemon_stops() {
-    let Some((mut daemon, url)) = serve("counter", &[]) else {
-        return;
-    };
-    let mut client = spawn(UNTIL_THE_END, &[&url]).unwrap();
+    let (mut daemon, url) = serve("counter", &[]);
+    let mut client = spawn(UNTIL_THE_END, &[&url]);
     client.wait_line("state");
     daemon.signal("TERM");
     assert!(daemon.wait_exit(PATIENCE).success(), "{}", daemon.report());
@@ -286,10 +270,8 @@ asyncio.run(main(sys.argv[1]))
 
 #[test]
 fn keepalive_pings_are_answered_in_both_directions() {
-    let Some((mut daemon, url)) = serve("counter", &["-vv", "--ping-interval", "100ms"]) else {
-        return;
-    };
-    let mut client = spawn(PINGS, &[&url]).unwrap();
+    let (mut daemon, url) = serve("counter", &["-vv", "--ping-interval", "100ms"]);
+    let mut client = spawn(PINGS, &[&url]);
     assert_eq!(client.wait_line("waiter"), r#"["waiter", true]"#);
     assert_eq!(client.wait_line("latency"), r#"["latency", true]"#);
     wait_until("three pongs of the client in the log", PATIENCE, || {
@@ -322,9 +304,7 @@ for size in json.loads(sys.argv[2]):
 
 #[test]
 fn a_message_above_the_limit_is_closed_with_1009() {
-    let Some((_daemon, url)) = serve("hello", &[]) else {
-        return;
-    };
+    let (_daemon, url) = serve("hello", &[]);
     let lengths = "[65536, 65537, 1000000]";
     let expected = [
         json!([65536, 65543]),
@@ -336,9 +316,7 @@ fn a_message_above_the_limit_is_closed_with_1009() {
 
 #[test]
 fn max_size_moves_the_limit() {
-    let Some((_daemon, url)) = serve("hello", &["--max-size", "2MiB"]) else {
-        return;
-    };
+    let (_daemon, url) = serve("hello", &["--max-size", "2MiB"]);
     let lengths = "[2097152, 2097153]";
     let expected = [
         json!([2_097_152, 2_097_159]),
@@ -349,9 +327,7 @@ fn max_size_moves_the_limit() {
 
 #[test]
 fn a_client_may_refuse_what_is_too_large_for_it() {
-    let Some((daemon, url)) = serve("hello", &["-v"]) else {
-        return;
-    };
+    let (daemon, url) = serve("hello", &["-v"]);
     // The greeting is longer than the name.
     let said = told(SIZES, &[&url, "[1000]", "1000"]);
     let (error, sent) = (&said[0][1], &said[0][3]);
@@ -388,9 +364,7 @@ with connect(
 
 #[test]
 fn compression_and_subprotocols_may_be_offered_and_are_not_taken() {
-    let Some((_daemon, url)) = serve("hello", &[]) else {
-        return;
-    };
+    let (_daemon, url) = serve("hello", &[]);
     let said = told(OFFERS, &[&url]);
     assert_eq!(said[0][0], json!([]), "no extension");
     assert_eq!(said[0][1], Value::Null, "no subprotocol");
@@ -411,9 +385,7 @@ except InvalidStatus as refused:
 
 #[test]
 fn a_refusal_reaches_the_client_with_status_and_sentence() {
-    let Some((_daemon, url)) = serve("hello", &[]) else {
-        return;
-    };
+    let (_daemon, url) = serve("hello", &[]);
     let said = told(REFUSED, &[&url]);
     assert_eq!(said[0][0], 403);
     let body = said[0][1].as_str().unwrap();

@@ -129,9 +129,7 @@ fn status(result: plainws::Result<Connection>) -> (u16, String) {
 #[test]
 fn our_configuration_serves_pages_and_sockets_at_both_locations() {
     let (daemon, clock, counter) = applications(&["--trusted-proxy", "127.0.0.1"]);
-    let Some(nginx) = Nginx::start(|site| ours(site, &clock, &counter)) else {
-        return;
-    };
+    let nginx = Nginx::start(|site| ours(site, &clock, &counter));
     both_locations(&nginx, &daemon);
     // Without the slash at the end.
     for path in ["/websocket", "/websocket2"] {
@@ -163,23 +161,19 @@ fn the_tutorials_own_blocks_serve_them_unchanged() {
     let (daemon, clock, counter) = applications(&[]);
     let blocks = TUTORIAL.replace("127.0.0.1:5678", &clock);
     let blocks = blocks.replace("127.0.0.1:6789", &counter);
-    let Some(nginx) = Nginx::start(|site| site.server(&blocks)) else {
-        return;
-    };
+    let nginx = Nginx::start(|site| site.server(&blocks));
     both_locations(&nginx, &daemon);
 }
 
 #[test]
 fn what_the_docs_say_that_matters_is_enough() {
     let (daemon, _, counter) = applications(&["--trusted-proxy", "127.0.0.1"]);
-    let page = include_str!("../../docs/nginx.md");
+    let page = include_str!("../../../docs/nginx.md");
     let (_, block) = page.split_once("```nginx\n").unwrap();
     let (block, _) = block.split_once("```\n").unwrap();
     assert!(block.contains("http://127.0.0.1:6789;"), "{block}");
     let block = block.replace("127.0.0.1:6789", &counter);
-    let Some(nginx) = Nginx::start(|site| site.server(&block)) else {
-        return;
-    };
+    let nginx = Nginx::start(|site| site.server(&block));
     assert_eq!(nginx.get("/websocket2/", "").status, 200);
     let client = nginx
         .client()
@@ -202,9 +196,7 @@ fn a_proxy_that_does_not_hand_on_the_upgrade_is_told_what_it_lacks() {
          location /half/ {{ proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection upgrade; proxy_pass http://127.0.0.1:{port}; }}"
     );
-    let Some(nginx) = Nginx::start(|site| site.server(&locations)) else {
-        return;
-    };
+    let nginx = Nginx::start(|site| site.server(&locations));
     for (path, hint) in [
         ("/old/", "proxy_set_header Upgrade $http_upgrade"),
         ("/old/x", "proxy_set_header Upgrade $http_upgrade"),
