@@ -244,7 +244,8 @@ fn our_client_echoes_through_pythons_server_by_both_versions() {
             assert_eq!(next(&ws), Message::from(number.to_string()));
         }
         ws.close(CloseCode::NORMAL, "").expect("a close");
-        assert!(ws.closed().is_normal(), "{}", ws.closed());
+        let closed = ws.closed().expect("closed");
+        assert!(closed.is_normal(), "{closed}");
     }
 }
 
