@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use chrono::NaiveDateTime;
 use plainws::{Answer, Client, CloseCode, Connection, Message, Server};
 
-use crate::support::examples::{command, folder, start, start_with};
+use crate::support::examples::{command, folder, start};
 use crate::support::process::{Daemon, url_port};
 use crate::support::raw::{exchange, get};
 use crate::support::talk::{connect, end, next, text};
@@ -135,7 +135,7 @@ fn secure_server_and_secure_client_speak_tls() {
     let pem = folder.path().join("localhost.pem").display().to_string();
     let mut cert = crate::support::process::plainws(&["cert", "--out", &pem]);
     assert!(cert.wait_exit(PATIENCE).success(), "{}", cert.report());
-    let (_server, port) = start_with("secure_server", &[&pem]);
+    let (_server, port) = crate::support::examples::start_with("secure_server", &[&pem]);
     let mut client = command("secure_client", &format!("wss://127.0.0.1:{port}"));
     greets(client.arg(pem.replace(".pem", ".crt")));
 }
