@@ -7,7 +7,7 @@ use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::daemon::Serve;
-#[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+#[cfg(feature = "tls")]
 use crate::tools::cert::Cert;
 use crate::tools::connect::Connect;
 use crate::tools::package::{Completions, Manual};
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Serve(Box<Serve>),
-    #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+    #[cfg(feature = "tls")]
     Cert(Cert),
     Connect(Box<Connect>),
     Completions(Completions),

@@ -90,7 +90,7 @@
 //!
 //! | name | default | |
 //! |---|---|---|
-//! | `tls` | yes | `wss://` at both ends, with OpenSSL (`libssl-dev`), on Apple's systems their own TLS |
+//! | `tls` | yes | `wss://` at both ends, with the system's OpenSSL (`libssl-dev`) |
 //! | `vendored` | no | builds OpenSSL from source, for hosts without its headers; needs perl and make |
 //! | `cli` | yes | the binary `plainws`, and what only it needs; a program that uses the crate leaves it out |
 //!

@@ -33,7 +33,7 @@ use clap::CommandFactory;
 fn main() -> ExitCode {
     match args::parse().command {
         Command::Serve(args) => daemon::serve(*args),
-        #[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+        #[cfg(feature = "tls")]
         Command::Cert(args) => tools::cert::run(args),
         Command::Connect(args) => tools::connect::run(*args),
         Command::Completions(args) => tools::package::completions(&args, args::Args::command()),

@@ -15,6 +15,7 @@ use crate::connection;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
+use crate::tls::{Failure, Trust};
 use crate::wire::Wire;
 
 /// The log target of what a client says and hears before the connection is open.
@@ -51,6 +52,36 @@ impl Attempt {
         } else {
             Error::io(what.to_string(), error)
         }
+    }
+
+    /// Makes TLS over what the wire is so far. `host` is a name, or an address without brackets;
+    /// `place` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if the two ends do not agree, which will not pass; else as of any other stage.
+    pub(crate) fn secure(
+        &self,
+        wire: &mut Wire,
+        trust: &Trust,
+        host: &str,
+        place: &str,
+    ) -> Result<()> {
+        let below = wire.take_session();
+        let session = trust.connect(wire.socket(), below, host, self.deadline);
+        wire.secure(session.map_err(|failure| match failure {
+            Failure::Absent => Error::invalid(format!(
+                "cannot reach {place} by TLS: this build has none, it was made without the feature tls"
+            )),
+            Failure::Setup(error) => error,
+            Failure::Late => {
+                let late = io::ErrorKind::TimedOut.into();
+                self.failed(format_args!("no answer to TLS with {place}"), late)
+            }
+            Failure::Lost(error) => self.failed(format_args!("TLS with {place}"), error),
+            Failure::Disagreed(why) => Error::tls(format!("TLS with {place} failed: {why}")),
+        })?);
+        Ok(())
     }
 
     /// Sends a request's head.

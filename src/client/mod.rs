@@ -388,9 +388,7 @@ impl ClientBuilder {
         asked: &Asked,
     ) -> Result<(Line, Answer)> {
         if target.secure {
-            let wire = &mut line.wire;
-            self.tls
-                .secure(wire, &target.host, &target.place(), attempt)?;
+            attempt.secure(&mut line.wire, &self.tls, &target.host, &target.place())?;
         }
         let place = target.place();
         let first = format!("GET {} HTTP/1.1", target.path);

@@ -85,7 +85,7 @@ impl Proxy {
             Kind::Http | Kind::Https => {
                 let mut line = self.dial(attempt)?;
                 if self.kind == Kind::Https {
-                    trust.secure(&mut line.wire, &self.host, &self.to_string(), attempt)?;
+                    attempt.secure(&mut line.wire, trust, &self.host, &self.to_string())?;
                 }
                 self.tunnel(attempt, &line, target)?;
                 Ok(line)

@@ -225,12 +225,18 @@ fn secure(wire: &Wire, tls: &Tls, deadline: Deadline) -> Result<(), Failure> {
         }
     }
     match first[0] {
-        TLS_HANDSHAKE => tls.accept(wire, deadline).map_err(|why| {
-            // The alert that tells the client why must not be lost to a reset.
-            wire.shutdown_write();
-            wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
-            Failure::Silent(Reason::Tls, format!("TLS: {why}"))
-        }),
+        TLS_HANDSHAKE => match tls.accept(wire.socket(), deadline) {
+            Ok(session) => {
+                wire.secure(session);
+                Ok(())
+            }
+            Err(why) => {
+                // The alert that tells the client why must not be lost to a reset.
+                wire.shutdown_write();
+                wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
+                Err(Failure::Silent(Reason::Tls, format!("TLS: {why}")))
+            }
+        },
         b'A'..=b'Z' | b'\r' => {
             match read_request(wire, deadline) {
                 // Whatever was asked for, however: that it should be TLS comes first.

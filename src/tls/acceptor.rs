@@ -1,16 +1,21 @@
-//! `Tls`: the server's side. It holds what new handshakes show, which may be replaced at any time.
+//! `Tls`: the server's side, by OpenSSL, as native-tls's acceptor knows no TLS 1.3. It holds what
+//! new handshakes show, which may be replaced at any time.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use openssl::error::ErrorStack;
+use openssl::ssl::{HandshakeError, SslAcceptor, SslMethod, SslSessionCacheMode};
+
+use super::Failure;
 use super::identity::Identity;
-use super::pipe::{Lower, Pipe};
-use super::provider::{self, Acceptor, HandshakeError, Stream};
-use super::session::Session;
+use super::pipe::Pipe;
+use super::session::TlsSession;
 use super::words;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::wire::Wire;
+use crate::wire::session::Session;
+use crate::wire::socket::Socket;
 
 /// The server's side of TLS: the certificate that new handshakes show. TLS 1.3 and 1.2.
 ///
@@ -29,7 +34,7 @@ use crate::wire::Wire;
 /// ```
 #[derive(Clone)]
 pub struct Tls {
-    acceptor: Arc<RwLock<Acceptor>>,
+    acceptor: Arc<RwLock<SslAcceptor>>,
 }
 
 impl Tls {
@@ -39,7 +44,7 @@ impl Tls {
     ///
     /// [`Error::Tls`] if the TLS library refuses it, its key being too short for example.
     pub fn new(identity: &Identity) -> Result<Tls> {
-        let acceptor = Arc::new(RwLock::new(make(identity)?));
+        let acceptor = Arc::new(RwLock::new(acceptor(identity)?));
         Ok(Tls { acceptor })
     }
 
@@ -50,41 +55,36 @@ impl Tls {
     ///
     /// As [`new`](Tls::new); then the old one stays in force.
     pub fn replace(&self, identity: &Identity) -> Result<()> {
-        let acceptor = make(identity)?;
+        let new = acceptor(identity)?;
         *self
             .acceptor
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = acceptor;
+            .unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
-    /// Makes the handshake with a client; says in words why not.
+    /// Makes the handshake with a client.
     pub(crate) fn accept(
         &self,
-        wire: &Wire,
+        socket: &Arc<Socket>,
         deadline: Deadline,
-    ) -> std::result::Result<(), String> {
+    ) -> std::result::Result<Box<dyn Session>, Failure> {
         let acceptor = self
             .acceptor
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let pipe = Pipe::new(Lower::Socket(Arc::clone(wire.socket())));
-        let mut step: std::result::Result<Stream, HandshakeError<Pipe>> = acceptor.accept(pipe);
+        let mut step = acceptor.accept(Pipe::new(socket, None));
         loop {
             let mut waiting = match step {
-                Ok(stream) => {
-                    wire.secure(Session::new(stream));
-                    return Ok(());
-                }
+                Ok(stream) => return Ok(Box::new(TlsSession::new(stream))),
                 Err(HandshakeError::WouldBlock(waiting)) => waiting,
-                Err(failed) => return Err(words::of_server(&failed.to_string())),
+                Err(failed) => {
+                    return Err(Failure::Disagreed(words::of_server(&failed.to_string())));
+                }
             };
-            match waiting.get_mut().wait(deadline) {
-                Ok(true) => step = waiting.handshake(),
-                Ok(false) => return Err("it took too long".to_owned()),
-                Err(error) => return Err(error.to_string()),
-            }
+            waiting.get_mut().wait(deadline)?;
+            step = waiting.handshake();
         }
     }
 }
@@ -95,11 +95,21 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn make(identity: &Identity) -> Result<Acceptor> {
-    provider::acceptor(identity.credentials()).map_err(|error| {
+fn acceptor(identity: &Identity) -> Result<SslAcceptor> {
+    make(identity).map_err(|error| {
         Error::tls(format!(
             "{identity} cannot be used: {}",
             words::reason(&error.to_string())
         ))
     })
+}
+
+/// Mozilla's "intermediate" recommendation, version 5: TLS 1.3 and 1.2, forward secrecy and
+/// authenticated encryption only.
+fn make(identity: &Identity) -> std::result::Result<SslAcceptor, ErrorStack> {
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    identity.install(&mut acceptor)?;
+    // Clients resume with tickets, which they keep; sessions kept here would cost memory for each.
+    acceptor.set_session_cache_mode(SslSessionCacheMode::OFF);
+    Ok(acceptor.build())
 }

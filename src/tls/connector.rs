@@ -1,4 +1,4 @@
-//! `Trust`: the client's side. Whom it believes, and what it shows of itself.
+//! `Trust`: the client's side, by native-tls. Whom it believes, and what it shows of itself.
 
 use std::fmt;
 use std::io;
@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 
 use native_tls::{Certificate, HandshakeError, TlsConnector};
 
+use super::Failure;
 use super::identity::Identity;
-use super::pipe::{Lower, Pipe};
-use super::session::Session;
+use super::pipe::Pipe;
+use super::session::TlsSession;
 use super::words;
-use crate::client::Attempt;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::wire::Wire;
+use crate::wire::session::Session;
+use crate::wire::socket::Socket;
 
 /// Which servers a client trusts; by default those that the system does.
 #[derive(Clone, Default)]
@@ -43,6 +45,34 @@ impl Trust {
         self.connector = Arc::default();
     }
 
+    /// Makes the handshake over the socket, or over the session that goes over it. `host` is a name,
+    /// or an address without brackets, which the server's certificate must be for.
+    pub(crate) fn connect(
+        &self,
+        socket: &Arc<Socket>,
+        below: Option<Box<dyn Session>>,
+        host: &str,
+        deadline: Deadline,
+    ) -> std::result::Result<Box<dyn Session>, Failure> {
+        let connector = self.connector().map_err(Failure::Setup)?;
+        let mut step = connector.connect(host, Pipe::new(socket, below));
+        loop {
+            let mut waiting = match step {
+                Ok(stream) => return Ok(Box::new(TlsSession::new(stream))),
+                Err(HandshakeError::WouldBlock(waiting)) => waiting,
+                Err(HandshakeError::Failure(error)) => {
+                    let text = error.to_string();
+                    return Err(match words::is_end(&text) {
+                        true => Failure::Lost(closed()),
+                        false => Failure::Disagreed(words::of_client(&text, host)),
+                    });
+                }
+            };
+            waiting.get_mut().wait(deadline)?;
+            step = waiting.handshake();
+        }
+    }
+
     fn connector(&self) -> Result<&TlsConnector> {
         if let Some(connector) = self.connector.get() {
             return Ok(connector);
@@ -52,12 +82,6 @@ impl Trust {
     }
 
     fn make(&self) -> Result<TlsConnector> {
-        let failed = |error: native_tls::Error| {
-            Error::tls(format!(
-                "cannot set up TLS: {}",
-                words::reason(&error.to_string())
-            ))
-        };
         let mut builder = TlsConnector::builder();
         if let Some(pem) = &self.ca {
             let certificates = Certificate::stack_from_pem(pem).unwrap_or_default();
@@ -72,60 +96,14 @@ impl Trust {
             }
         }
         if let Some(identity) = &self.identity {
-            builder.identity(identity.credentials().native()?);
+            builder.identity(identity.to_native()?);
         }
-        if self.insecure {
-            builder.danger_accept_invalid_certs(true);
-            builder.danger_accept_invalid_hostnames(true);
-        }
-        builder.build().map_err(failed)
-    }
-
-    /// Makes the handshake over what the wire is so far. `host` is a name, or an address without
-    /// brackets, which its certificate must be for; `place` is for messages.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Tls`] if the two ends do not agree, which will not pass; else as of any other stage.
-    pub(crate) fn secure(
-        &self,
-        wire: &mut Wire,
-        host: &str,
-        place: &str,
-        attempt: &Attempt,
-    ) -> Result<()> {
-        let with = format!("TLS with {place}");
-        let connector = self.connector()?;
-        let lower = match wire.take_session() {
-            Some(session) => Lower::Session(Box::new(session)),
-            None => Lower::Socket(Arc::clone(wire.socket())),
-        };
-        let mut step = connector.connect(host, Pipe::new(lower));
-        let stream = loop {
-            let mut waiting = match step {
-                Ok(stream) => break stream,
-                Err(HandshakeError::WouldBlock(waiting)) => waiting,
-                Err(HandshakeError::Failure(error)) => {
-                    let text = error.to_string();
-                    return Err(match words::is_end(&text) {
-                        true => attempt.failed(with, closed()),
-                        false => {
-                            Error::tls(format!("{with} failed: {}", words::of_client(&text, host)))
-                        }
-                    });
-                }
-            };
-            match waiting.get_mut().wait(attempt.deadline) {
-                Ok(true) => step = waiting.handshake(),
-                Ok(false) => {
-                    let late = io::ErrorKind::TimedOut.into();
-                    return Err(attempt.failed(format_args!("no answer to {with}"), late));
-                }
-                Err(error) => return Err(attempt.failed(with, error)),
-            }
-        };
-        wire.secure(Session::new(stream));
-        Ok(())
+        builder.danger_accept_invalid_certs(self.insecure);
+        builder.danger_accept_invalid_hostnames(self.insecure);
+        builder.build().map_err(|error| {
+            let why = words::reason(&error.to_string());
+            Error::tls(format!("cannot set up TLS: {why}"))
+        })
     }
 }
 

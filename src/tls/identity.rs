@@ -1,26 +1,27 @@
-//! `Identity`: a certificate with its private key, from files as people have them.
+//! `Identity`: a certificate with its private key, from files as people have them, by OpenSSL.
 //!
-//! What a TLS library would find out at the first handshake only, or never say, is checked here
-//! and in the provider: that the key is the certificate's, not encrypted, not for everybody to
-//! read, and that the certificate has not expired.
+//! What OpenSSL would find out at the first handshake only, or never say, is checked here and in
+//! `pem.rs`: that the key is the certificate's, not encrypted, not for everybody to read, and that
+//! the certificate has not expired.
 
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use log::warn;
+use openssl::asn1::Asn1Time;
+use openssl::error::ErrorStack;
+use openssl::nid::Nid;
+use openssl::pkcs12::Pkcs12;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::SslContextBuilder;
+use openssl::x509::X509;
 
-use super::provider::Credentials;
+use super::pem::Content;
+use super::words;
 use crate::error::{Error, Result};
+use crate::escaped::Escaped;
 
-/// No chain and key are as large as this.
-const MAX_FILE: u64 = 1 << 20;
-/// The first byte of DER, and so of PKCS#12.
-const DER: u8 = 0x30;
-/// Anybody may read.
-const OTHERS: u32 = 0o004;
+type Stacked<T> = std::result::Result<T, ErrorStack>;
 
 /// A certificate, those of its issuers, and its private key: what a server shows to its clients
 /// in TLS, or a client to servers that ask for it.
@@ -28,9 +29,12 @@ const OTHERS: u32 = 0o004;
 /// A clone shares them; any thread may use it.
 #[derive(Clone)]
 pub struct Identity {
-    credentials: Credentials,
     /// For messages: the file, or "the certificate".
     name: String,
+    leaf: X509,
+    /// Issuers, in the order of the file.
+    chain: Vec<X509>,
+    key: PKey<Private>,
 }
 
 impl Identity {
@@ -43,11 +47,7 @@ impl Identity {
     /// is damaged, has expired, if the key is encrypted or of another certificate, or if everybody
     /// may read it (which is a warning in the log if it belongs to root or the current user).
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Identity> {
-        let path = path.as_ref();
-        let (file, metadata) = Content::read(path)?;
-        if file.has_key() {
-            check_mode(path, &metadata)?;
-        }
+        let file = Content::read(path.as_ref())?;
         Identity::from_contents(&file, &file)
     }
 
@@ -62,12 +62,8 @@ impl Identity {
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Identity> {
-        let (certificate, _) = Content::read(certificate.as_ref())?;
-        let (key_file, metadata) = Content::read(key.as_ref())?;
-        if key_file.has_key() {
-            check_mode(key.as_ref(), &metadata)?;
-        }
-        Identity::from_contents(&certificate, &key_file)
+        let certificate = Content::read(certificate.as_ref())?;
+        Identity::from_contents(&certificate, &Content::read(key.as_ref())?)
     }
 
     /// Takes certificates and key, in PEM, from memory; both may be the same bytes.
@@ -76,19 +72,40 @@ impl Identity {
     ///
     /// As [`from_pem_file`](Identity::from_pem_file).
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Identity> {
-        let named = |name: &str, bytes: &[u8]| Content {
-            name: name.to_owned(),
-            bytes: bytes.to_vec(),
-        };
-        let certificate = named("the certificate", certificate);
-        Identity::from_contents(&certificate, &named("the key", key))
+        let certificate = Content::new("the certificate", certificate);
+        Identity::from_contents(&certificate, &Content::new("the key", key))
     }
 
     fn from_contents(certificate: &Content, key: &Content) -> Result<Identity> {
-        Ok(Identity {
-            credentials: Credentials::from_pem(certificate, key)?,
+        if key.has_key() {
+            key.check_mode()?;
+        }
+        let mut chain = X509::stack_from_pem(&certificate.bytes).unwrap_or_default();
+        // OpenSSL passes over one whose begin line is cut short.
+        if chain.is_empty() || chain.len() != certificate.begun_certificates() {
+            return Err(certificate.no_certificate());
+        }
+        key.check_key(&certificate.name)?;
+        // The callback keeps OpenSSL from asking for a password at the terminal.
+        let private = PKey::private_key_from_pem_callback(&key.bytes, |_| Ok(0)).map_err(|_| {
+            key.wrong("the private key in it is damaged or cut short; copy it anew")
+        })?;
+        // The certificate of the key stands first in most files, but not in all.
+        let Some(at) = chain.iter().position(|c| belongs(&private, c)) else {
+            return Err(key.wrong(&format!(
+                "the private key does not belong to the certificate in {}; give the two that were \
+                 made together",
+                certificate.name
+            )));
+        };
+        let leaf = chain.remove(at);
+        Identity {
             name: certificate.name.clone(),
-        })
+            leaf,
+            chain,
+            key: private,
+        }
+        .check_time()
     }
 
     /// Reads a PKCS#12 file (`.p12`, `.pfx`), which has everything in one and a password, possibly
@@ -98,26 +115,113 @@ impl Identity {
     ///
     /// As [`from_pem_file`](Identity::from_pem_file), and for the wrong password.
     pub fn from_pkcs12_file(path: impl AsRef<Path>, password: &str) -> Result<Identity> {
-        let (file, metadata) = Content::read(path.as_ref())?;
-        check_mode(path.as_ref(), &metadata)?;
-        Ok(Identity {
-            credentials: Credentials::from_pkcs12(&file, password)?,
+        let file = Content::read(path.as_ref())?;
+        file.check_mode()?;
+        let archive = Pkcs12::from_der(&file.bytes)
+            .map_err(|_| file.wrong("it is no PKCS#12 file, or damaged; PEM needs no password"))?;
+        let parsed = archive.parse2(password).map_err(|error| {
+            let text = error.to_string();
+            if text.contains("mac verify") {
+                file.wrong(if password.is_empty() {
+                    "it has a password; name the file that has it (--tls-password-file)"
+                } else {
+                    "the password is wrong; check the file that has it (--tls-password-file)"
+                })
+            } else if text.contains("unsupported") {
+                file.wrong(
+                    "its encryption is too old for OpenSSL 3; write it anew: openssl pkcs12 \
+                     -legacy -in OLD -nodes -out PEM, then openssl pkcs12 -export -in PEM -out NEW",
+                )
+            } else {
+                file.wrong(&words::reason(&text))
+            }
+        })?;
+        let missing = |what: &str| file.wrong(&format!("it has no {what}"));
+        let leaf = parsed.cert.ok_or_else(|| missing("certificate"))?;
+        let key = parsed.pkey.ok_or_else(|| missing("private key"))?;
+        if !belongs(&key, &leaf) {
+            return Err(file.wrong("the private key does not belong to the certificate"));
+        }
+        Identity {
+            leaf,
+            chain: parsed.ca.into_iter().flatten().collect(),
+            key,
             name: file.name,
-        })
+        }
+        .check_time()
     }
 
-    pub(super) fn credentials(&self) -> &Credentials {
-        &self.credentials
+    fn check_time(self) -> Result<Identity> {
+        let (name, leaf) = (&self.name, &self.leaf);
+        let now = Asn1Time::days_from_now(0);
+        let now = now.map_err(|error| Error::tls(format!("{name}: {error}")))?;
+        if leaf.not_after() < now {
+            return Err(Error::tls(format!(
+                "{name}: the certificate expired on {}; renew it, or make a new one with plainws cert",
+                leaf.not_after()
+            )));
+        }
+        if leaf.not_before() > now {
+            warn!(
+                "{name}: the certificate is not valid before {}; is the clock of this host right?",
+                leaf.not_before()
+            );
+        }
+        Ok(self)
+    }
+
+    /// Whom the certificate names first.
+    fn subject(&self) -> Option<String> {
+        let names = self.leaf.subject_alt_names();
+        if let Some(name) = names.iter().flatten().find_map(|name| name.dnsname()) {
+            return Some(name.to_owned());
+        }
+        let subject = self.leaf.subject_name();
+        let entry = subject.entries_by_nid(Nid::COMMONNAME).last()?;
+        Some(entry.data().to_string().ok()?.to_owned())
+    }
+
+    /// Lets a server show it.
+    pub(super) fn install(&self, acceptor: &mut SslContextBuilder) -> Stacked<()> {
+        acceptor.set_certificate(&self.leaf)?;
+        for certificate in &self.chain {
+            acceptor.add_extra_chain_cert(certificate.clone())?;
+        }
+        acceptor.set_private_key(&self.key)
+    }
+
+    /// For native-tls, which takes PKCS#8 only.
+    pub(super) fn to_native(&self) -> Result<native_tls::Identity> {
+        let pem = || -> Stacked<_> {
+            let mut certificates = self.leaf.to_pem()?;
+            for certificate in &self.chain {
+                certificates.extend(certificate.to_pem()?);
+            }
+            Ok((certificates, self.key.private_key_to_pem_pkcs8()?))
+        };
+        let refused = |error: &dyn fmt::Display| Error::tls(words::reason(&error.to_string()));
+        let (certificates, key) = pem().map_err(|error| refused(&error))?;
+        native_tls::Identity::from_pkcs8(&certificates, &key).map_err(|error| refused(&error))
     }
 }
 
-/// Where it came from, and until when it is valid as far as the provider can tell:
+fn belongs(key: &PKey<Private>, certificate: &X509) -> bool {
+    let public = certificate.public_key();
+    public.is_ok_and(|public| public.public_eq(key))
+}
+
+/// Where it came from, and until when it is valid:
 /// `localhost.pem (localhost, valid until Nov 22 10:00:00 2027 GMT)`.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
-        let told = self.credentials.describe();
-        told.map_or(Ok(()), |told| write!(f, " ({told})"))
+        match self.subject() {
+            Some(subject) => {
+                let (subject, end) = (Escaped(&subject), self.leaf.not_after());
+                write!(f, " ({subject}, valid until {end})")
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -126,122 +230,4 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({self})")
     }
-}
-
-/// The content of a file, or of memory, with a name for messages.
-pub(super) struct Content {
-    pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Content {
-    fn read(path: &Path) -> Result<(Content, Metadata)> {
-        // A name with a line end in it would make two lines of a log.
-        let name = format!("{:#}", crate::escaped::Escaped(&path.display().to_string()));
-        let failed = |error: io::Error| {
-            let way_out = match error.kind() {
-                io::ErrorKind::NotFound => "; check its name, or make one with plainws cert",
-                io::ErrorKind::PermissionDenied => {
-                    "; run as its owner, or give its group to the user of the service"
-                }
-                _ => "",
-            };
-            Error::tls(format!("cannot read {name}: {error}{way_out}"))
-        };
-        // A FIFO must not make us wait for its writer.
-        let file = File::options()
-            .read(true)
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-            .open(path)
-            .map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(Error::tls(format!("{name} is no file")));
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(Error::tls(format!(
-                "{name} is larger than {MAX_FILE} bytes, it cannot be a certificate or key"
-            )));
-        }
-        if bytes.is_empty() {
-            return Err(Error::tls(format!(
-                "{name} is empty; plainws cert makes a new one"
-            )));
-        }
-        Ok((Content { name, bytes }, metadata))
-    }
-
-    pub(super) fn has(&self, marker: &str) -> bool {
-        let marker = marker.as_bytes();
-        self.bytes
-            .windows(marker.len())
-            .any(|bytes| bytes == marker)
-    }
-
-    /// How many certificates begin here, whole or not.
-    pub(super) fn begun_certificates(&self) -> usize {
-        const BEGIN: &[u8] = b"-----BEGIN CERT";
-        let places = self.bytes.windows(BEGIN.len());
-        places.filter(|bytes| *bytes == BEGIN).count()
-    }
-
-    /// A begin line of any kind of private key.
-    pub(super) fn has_key(&self) -> bool {
-        self.has("PRIVATE KEY-----")
-    }
-
-    pub(super) fn wrong(&self, what: &str) -> Error {
-        Error::tls(format!("{}: {what}", self.name))
-    }
-
-    /// That there is a key, and that it can be read without a password. `certificate` is the name
-    /// of the file with the certificate, which may be the same.
-    pub(super) fn check_key(&self, certificate: &str) -> Result<()> {
-        if !self.has_key() {
-            let way_out = if self.name == certificate {
-                "name the file that has it (--tls-key; of connect --key)"
-            } else {
-                "it should have a BEGIN PRIVATE KEY"
-            };
-            return Err(self.wrong(&format!("there is no private key in it; {way_out}")));
-        }
-        if self.has("-----BEGIN ENCRYPTED PRIVATE KEY-----") || self.has("Proc-Type: 4,ENCRYPTED") {
-            return Err(self.wrong(
-                "the private key is encrypted; decrypt it: openssl pkey -in OLD -out NEW, and \
-                 chmod 600 NEW",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Why there is no certificate to be found.
-    pub(super) fn no_certificate(&self) -> Error {
-        self.wrong(if self.has("-----BEGIN CERT") {
-            "the certificate in it is damaged or cut short; copy it anew"
-        } else if self.bytes.first() == Some(&DER) {
-            "it is not PEM text; if it is PKCS#12 name its password file (--tls-password-file), if a \
-             certificate in DER convert it: openssl x509 -inform DER -in OLD -out NEW"
-        } else {
-            "there is no certificate in it (no BEGIN CERTIFICATE)"
-        })
-    }
-}
-
-/// Everybody who may read a key may be this server.
-fn check_mode(path: &Path, metadata: &Metadata) -> Result<()> {
-    if metadata.mode() & OTHERS == 0 {
-        return Ok(());
-    }
-    let name = path.display();
-    let exposed = format!("{name}: everybody may read the private key; chmod o= {name}");
-    let owner = metadata.uid();
-    if owner == 0 || owner == rustix::process::geteuid().as_raw() {
-        warn!("{exposed}");
-        return Ok(());
-    }
-    Err(Error::tls(exposed))
 }

@@ -6,14 +6,15 @@
 //! further record before this one is gone, so what waits is bounded.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 
-use super::session::Session;
+use super::Failure;
 use crate::deadline::Deadline;
-use crate::wire;
+use crate::wire::poll_one;
+use crate::wire::session::Session;
 use crate::wire::socket::Socket;
 
 /// One record is at most 16 KiB and a little. More than a few waiting means that the peer makes
@@ -26,93 +27,80 @@ const MAX_FRUITLESS: usize = 32 * 1024;
 /// An idle connection keeps no more than this for what might wait.
 const KEEP: usize = 1024;
 
-/// What lies below the session: the socket, or TLS to a proxy.
 #[derive(Debug)]
-pub(crate) enum Lower {
-    Socket(Arc<Socket>),
-    Session(Box<Session>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Pipe {
-    lower: Lower,
-    /// Ciphertext that the socket has not taken yet.
+pub(super) struct Pipe {
+    socket: Arc<Socket>,
+    /// TLS to a proxy, which this goes through.
+    below: Option<Box<dyn Session>>,
+    /// Ciphertext that has not been taken yet.
     unsent: Vec<u8>,
     /// Bytes read since the last plaintext; not counted in the handshake, which has a deadline.
     fruitless: Option<usize>,
 }
 
 impl Pipe {
-    pub(crate) fn new(lower: Lower) -> Pipe {
+    pub(super) fn new(socket: &Arc<Socket>, below: Option<Box<dyn Session>>) -> Pipe {
         Pipe {
-            lower,
+            socket: Arc::clone(socket),
+            below,
             unsent: Vec::new(),
             fruitless: None,
         }
     }
 
     /// The handshake is done, or plaintext has come.
-    pub(crate) fn bore_fruit(&mut self) {
+    pub(super) fn bore_fruit(&mut self) {
         self.fruitless = Some(0);
     }
 
-    /// Hands over what waits; `WouldBlock` while something is left.
-    pub(crate) fn send_unsent(&mut self) -> io::Result<()> {
-        match &mut self.lower {
-            // The lower session keeps what waits itself.
-            Lower::Session(session) => session.flush(),
-            Lower::Socket(socket) => {
-                while !self.unsent.is_empty() {
-                    let n = socket.send(&self.unsent)?;
-                    self.unsent.drain(..n);
-                }
-                if self.unsent.capacity() > KEEP {
-                    self.unsent = Vec::new();
-                }
-                Ok(())
-            }
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.below {
+            Some(session) => session.write(bytes),
+            None => self.socket.send(bytes),
         }
     }
 
-    pub(crate) fn has_unsent(&self) -> bool {
-        match &self.lower {
-            Lower::Session(session) => session.has_unsent(),
-            Lower::Socket(_) => !self.unsent.is_empty(),
+    /// Hands over what waits; `WouldBlock` while something is left.
+    pub(super) fn send_unsent(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            let unsent = std::mem::take(&mut self.unsent);
+            let sent = self.send(&unsent);
+            self.unsent = unsent;
+            self.unsent.drain(..sent?);
         }
+        if self.unsent.capacity() > KEEP {
+            self.unsent = Vec::new();
+        }
+        self.below
+            .as_mut()
+            .map_or(Ok(()), |session| session.flush())
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty() || self.below.as_ref().is_some_and(|below| below.has_unsent())
     }
 
     /// Whether a read gives something although the socket may be empty.
-    pub(crate) fn has_unread(&self) -> bool {
-        match &self.lower {
-            Lower::Session(session) => session.has_unread(),
-            Lower::Socket(_) => false,
-        }
+    pub(super) fn has_unread(&self) -> bool {
+        self.below.as_ref().is_some_and(|below| below.has_unread())
     }
 
-    /// For the handshake: waits until it can go on. False when the deadline came first.
-    pub(crate) fn wait(&mut self, deadline: Deadline) -> io::Result<bool> {
+    /// For the handshake: waits until it can go on.
+    pub(super) fn wait(&mut self, deadline: Deadline) -> Result<(), Failure> {
         let flags = match self.send_unsent() {
             Ok(()) => PollFlags::IN,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 PollFlags::IN | PollFlags::OUT
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(Failure::Lost(error)),
         };
         if self.has_unread() {
-            return Ok(true);
+            return Ok(());
         }
-        wire::poll(
-            &mut [PollFd::from_borrowed_fd(self.as_fd(), flags)],
-            deadline,
-        )
-    }
-}
-
-impl AsFd for Pipe {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.lower {
-            Lower::Socket(socket) => socket.as_fd(),
-            Lower::Session(session) => session.as_fd(),
+        match poll_one(self.socket.as_fd(), flags, deadline) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Late),
+            Err(error) => Err(Failure::Lost(error)),
         }
     }
 }
@@ -124,9 +112,9 @@ impl Read for Pipe {
                 "the peer sends TLS records without content",
             ));
         }
-        let n = match &mut self.lower {
-            Lower::Socket(socket) => socket.recv(buffer)?,
-            Lower::Session(session) => session.read(buffer)?,
+        let n = match &mut self.below {
+            Some(session) => session.read(buffer)?,
+            None => self.socket.recv(buffer)?,
         };
         self.fruitless = self.fruitless.map(|bytes| bytes + n);
         Ok(n)
@@ -135,13 +123,9 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let socket = match &mut self.lower {
-            Lower::Session(session) => return session.write_record(bytes),
-            Lower::Socket(socket) => socket,
-        };
         let mut sent = 0;
         if self.unsent.is_empty() {
-            sent = match socket.send(bytes) {
+            sent = match self.send(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 result => result?,
             };

@@ -1,65 +1,53 @@
-//! `Session`: an established TLS connection. Plaintext goes in and out, never blocking.
-//!
-//! Its object may be used by one thread at a time only; the `Wire` that owns it holds a lock for
-//! the moment of each call.
+//! `TlsSession`: an established TLS connection as a wire uses it, whichever library made it.
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+
+use native_tls::TlsStream;
+use openssl::ssl::SslStream;
 
 use super::pipe::Pipe;
 use super::words;
+use crate::wire::session::Session;
 
-/// What both libraries' streams can do.
-pub(crate) trait Stream: Read + Write + Send {
-    fn pipe(&self) -> &Pipe;
-    fn pipe_mut(&mut self) -> &mut Pipe;
-    /// Plaintext that is there without reading from the pipe.
-    fn unread(&self) -> usize;
-    /// Sends the alert `close_notify`; does not wait for the peer's.
-    fn notify(&mut self) -> io::Result<()>;
-}
-
-pub(crate) struct Session {
-    stream: Box<dyn Stream>,
+pub(super) struct TlsSession<S> {
+    stream: S,
     /// `close_notify` is sent once.
     notified: bool,
 }
 
-impl Session {
-    pub(crate) fn new(mut stream: impl Stream + 'static) -> Session {
+impl<S: Stream> TlsSession<S> {
+    pub(super) fn new(mut stream: S) -> TlsSession<S> {
         stream.pipe_mut().bore_fruit();
-        Session {
-            stream: Box::new(stream),
+        TlsSession {
+            stream,
             notified: false,
         }
     }
+}
 
-    /// Takes plaintext that has arrived: `WouldBlock` if there is none, 0 at the end, with or
-    /// without a `close_notify`. Truncation is told by the missing close frame.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let result = self.stream.read(buffer);
-        if result.is_ok() {
-            self.stream.pipe_mut().bore_fruit();
-        }
+impl<S: Stream> Session for TlsSession<S> {
+    /// The end comes with or without a `close_notify`: truncation is told by the missing close
+    /// frame.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // What the peer made the session answer, a key update, goes out with the next write.
-        match result {
+        match self.stream.read(buffer) {
+            Ok(n) => {
+                self.stream.pipe_mut().bore_fruit();
+                Ok(n)
+            }
             Err(error) if is_end(&error) => Ok(0),
-            result => result.map_err(in_words),
+            Err(error) => Err(in_words(error)),
         }
     }
 
-    /// Takes as much plaintext as the socket takes ciphertext, and one record more; `WouldBlock`
-    /// if nothing. What is left of that record goes out by `flush`.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while taken < bytes.len() {
             match self.flush() {
                 Ok(()) => {
-                    taken += self
-                        .stream
-                        .write(&bytes[taken..])
-                        .map_err(no_renegotiation)?
+                    let written = self.stream.write(&bytes[taken..]);
+                    taken += written.map_err(no_renegotiation)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken > 0 => break,
                 Err(error) => return Err(error),
@@ -68,46 +56,31 @@ impl Session {
         Ok(taken)
     }
 
-    /// For a session within this one: takes its record whole.
-    pub(super) fn write_record(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write_all(bytes).map_err(no_renegotiation)?;
-        Ok(bytes.len())
-    }
-
-    /// Hands over what waits; `WouldBlock` while something is left.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.stream.pipe_mut().send_unsent()
     }
 
-    pub(crate) fn has_unsent(&self) -> bool {
+    fn has_unsent(&self) -> bool {
         self.stream.pipe().has_unsent()
     }
 
-    /// Whether a read gives something although the socket may be empty.
-    pub(crate) fn has_unread(&self) -> bool {
+    fn has_unread(&self) -> bool {
         self.stream.unread() > 0 || self.stream.pipe().has_unread()
     }
 
-    /// Tells the peer that nothing more comes, as far as the socket takes it: without, OpenSSL 3
-    /// calls the end unexpected.
-    pub(crate) fn close_notify(&mut self) {
+    /// Without, OpenSSL 3 calls the end unexpected.
+    fn close_notify(&mut self) {
         if !self.notified {
             self.notified = true;
-            let _ = self.stream.notify();
+            self.stream.notify();
             let _ = self.flush();
         }
     }
 }
 
-impl AsFd for Session {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.pipe().as_fd()
-    }
-}
-
-impl fmt::Debug for Session {
+impl<S> fmt::Debug for TlsSession<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").finish_non_exhaustive()
+        f.debug_struct("TlsSession").finish_non_exhaustive()
     }
 }
 
@@ -133,7 +106,17 @@ fn in_words(error: io::Error) -> io::Error {
     }
 }
 
-impl Stream for native_tls::TlsStream<Pipe> {
+/// What both libraries' streams can do.
+pub(super) trait Stream: Read + Write + Send {
+    fn pipe(&self) -> &Pipe;
+    fn pipe_mut(&mut self) -> &mut Pipe;
+    /// Plaintext that is there without reading from the pipe.
+    fn unread(&self) -> usize;
+    /// Sends the alert `close_notify`, if it can; does not wait for the peer's.
+    fn notify(&mut self);
+}
+
+impl Stream for TlsStream<Pipe> {
     fn pipe(&self) -> &Pipe {
         self.get_ref()
     }
@@ -146,7 +129,25 @@ impl Stream for native_tls::TlsStream<Pipe> {
         self.buffered_read_size().unwrap_or(0)
     }
 
-    fn notify(&mut self) -> io::Result<()> {
-        self.shutdown()
+    fn notify(&mut self) {
+        let _ = self.shutdown();
+    }
+}
+
+impl Stream for SslStream<Pipe> {
+    fn pipe(&self) -> &Pipe {
+        self.get_ref()
+    }
+
+    fn pipe_mut(&mut self) -> &mut Pipe {
+        self.get_mut()
+    }
+
+    fn unread(&self) -> usize {
+        self.ssl().pending()
+    }
+
+    fn notify(&mut self) {
+        let _ = self.shutdown();
     }
 }

@@ -1,6 +1,6 @@
 //! The tools beside the daemon.
 
-#[cfg(all(feature = "tls", not(target_vendor = "apple")))]
+#[cfg(feature = "tls")]
 pub(crate) mod cert;
 pub(crate) mod connect;
 pub(crate) mod package;

@@ -1,33 +1,37 @@
-//! `Wire`: the bytes of one connection, over a socket, with or without TLS.
+//! `Wire`: the bytes of one connection, over a socket, with or without a session such as TLS.
 //!
 //! Bytes go in and out without ever blocking; waiting is a `poll` of its own, outside every lock.
-//! A TLS session may not be used by two threads at once: it has a lock, held for the moment of
-//! one call. All methods take `&self` and any thread may call them; who may write when is the
-//! business of `outbox.rs`.
+//! A session may not be used by two threads at once: it has a lock, held for the moment of one
+//! call. All methods take `&self` and any thread may call them; who may write when is the business
+//! of `outbox.rs`.
 
 pub(crate) mod bell;
+mod poll;
+pub(crate) mod session;
 pub(crate) mod socket;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::PollFlags;
 
 use crate::deadline::Deadline;
-use crate::tls::Session;
-use crate::wire::socket::Socket;
+use crate::lock::Lock;
+pub(crate) use poll::{poll, poll_one};
+use session::Session;
+use socket::Socket;
 
 /// One connection's way for bytes, and how many have gone through it.
 #[derive(Debug)]
 pub(crate) struct Wire {
     socket: Arc<Socket>,
-    /// From the TLS handshake on.
-    session: OnceLock<Mutex<Session>>,
+    /// From a TLS handshake on.
+    session: OnceLock<Lock<Box<dyn Session>>>,
     /// Held while waiting for the session's lock: who waits is next. Without, a thread that reads
     /// what a peer floods it with would take the lock again and again before anybody wakes up.
-    turn: Mutex<()>,
+    turn: Lock<()>,
     received: AtomicU64,
     sent: AtomicU64,
 }
@@ -37,7 +41,7 @@ impl Wire {
         Wire {
             socket: Arc::new(socket.into()),
             session: OnceLock::new(),
-            turn: Mutex::new(()),
+            turn: Lock::new(()),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
@@ -47,18 +51,15 @@ impl Wire {
         &self.socket
     }
 
-    #[cfg(feature = "tls")]
     /// From now on all bytes go through this session.
-    pub(crate) fn secure(&self, session: Session) {
-        let fresh = self.session.set(Mutex::new(session)).is_ok();
+    pub(crate) fn secure(&self, session: Box<dyn Session>) {
+        let fresh = self.session.set(Lock::new(session)).is_ok();
         debug_assert!(fresh, "a session replaces none");
     }
 
-    #[cfg(feature = "tls")]
     /// Takes the session out, for one within it.
-    pub(crate) fn take_session(&mut self) -> Option<Session> {
-        let session = self.session.take()?.into_inner();
-        Some(session.unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn take_session(&mut self) -> Option<Box<dyn Session>> {
+        Some(self.session.take()?.into_inner())
     }
 
     /// Whether nothing stands between the socket and us that could keep bytes back.
@@ -66,10 +67,10 @@ impl Wire {
         self.session.get().is_none()
     }
 
-    fn session(&self) -> Option<MutexGuard<'_, Session>> {
+    fn session(&self) -> Option<MutexGuard<'_, Box<dyn Session>>> {
         let session = self.session.get()?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(session.lock().unwrap_or_else(PoisonError::into_inner))
+        let _turn = self.turn.lock();
+        Some(session.lock())
     }
 
     /// Takes what has arrived; `WouldBlock` if nothing has, 0 at the end of the stream.
@@ -91,9 +92,15 @@ impl Wire {
     pub(crate) fn recv_waiting(&self, bytes: &mut Vec<u8>, deadline: Deadline) -> io::Result<bool> {
         if deadline == Deadline::NEVER && self.is_plain() {
             // A single call waits and takes: `poll` before it would cost a tenth of an echo.
-            let n = self.socket.recv_blocking(bytes)?;
-            self.received.fetch_add(n as u64, Ordering::Relaxed);
-            return Ok(true);
+            match self.socket.recv_blocking(bytes) {
+                Ok(n) => {
+                    self.received.fetch_add(n as u64, Ordering::Relaxed);
+                    return Ok(true);
+                }
+                // Somebody has made it a socket that does not block: `poll` waits for it.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
         loop {
             if !self.wait_readable(deadline)? {
@@ -112,8 +119,8 @@ impl Wire {
         }
     }
 
-    /// Hands over what the socket takes at once; `WouldBlock` if it takes nothing. With TLS
-    /// a part of what was taken may wait for `flush`.
+    /// Hands over what the socket takes at once; `WouldBlock` if it takes nothing. A session may
+    /// keep a part of what was taken for `flush`.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let n = match self.session() {
             Some(mut session) => session.write(bytes)?,
@@ -123,7 +130,7 @@ impl Wire {
         Ok(n)
     }
 
-    /// Hands over what TLS has taken and the socket has not; `WouldBlock` while something is left.
+    /// Hands over what the session has taken and the socket has not; `WouldBlock` while something is left.
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.session().map_or(Ok(()), |mut session| session.flush())
     }
@@ -243,24 +250,29 @@ impl AsFd for Wire {
     }
 }
 
-fn poll_one(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Deadline) -> io::Result<bool> {
-    poll(&mut [PollFd::from_borrowed_fd(fd, flags)], deadline)
-}
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+    use std::time::Duration;
 
-/// `poll` until something is ready (true) or the deadline has passed (false).
-pub(crate) fn poll(fds: &mut [PollFd<'_>], deadline: Deadline) -> io::Result<bool> {
-    loop {
-        let timeout = deadline.remaining().map(|d| Timespec {
-            tv_sec: d.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: d.subsec_nanos().into(),
+    use super::*;
+
+    /// As BSD hands it over that was accepted from a listener which does not block.
+    #[test]
+    fn a_socket_that_does_not_block_is_waited_for() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("non-blocking");
+        let wire = Wire::new(ours);
+        let late = thread::spawn(move || {
+            thread::park_timeout(Duration::from_millis(20));
+            theirs.write_all(b"x").expect("a byte");
         });
-        match rustix::event::poll(fds, timeout.as_ref()) {
-            Ok(0) if deadline.has_passed() => return Ok(false),
-            Ok(0) => {}
-            Ok(_) => return Ok(true),
-            // The time already waited is not lost: the deadline is absolute.
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let mut bytes = Vec::with_capacity(8);
+        let came = wire.recv_waiting(&mut bytes, Deadline::NEVER);
+        assert!(matches!(came, Ok(true)), "{came:?}");
+        assert_eq!(bytes, b"x");
+        late.join().expect("the writer");
     }
 }

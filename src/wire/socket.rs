@@ -16,6 +16,22 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::Address;
 
+/// NOSIGNAL: std ignores SIGPIPE, but a program with a C main may not.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+#[cfg(not(target_vendor = "apple"))]
+fn no_signal(_: &impl AsFd) {}
+
+/// Apple's systems have that as an option of the socket.
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
+
+#[cfg(target_vendor = "apple")]
+fn no_signal(socket: &impl AsFd) {
+    let _ = SockRef::from(socket).set_nosigpipe(true);
+}
+
 /// A connected socket that [`connect_over`](crate::ClientBuilder::connect_over) takes: a
 /// `TcpStream` or a `UnixStream` becomes one by `into()`.
 #[derive(Debug)]
@@ -37,12 +53,14 @@ impl From<TcpStream> for Socket {
         // Neither is worth losing a client for: they fail when it has gone already.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        no_signal(&stream);
         Socket(Kind::Tcp(stream))
     }
 }
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Socket {
+        no_signal(&stream);
         Socket(Kind::Unix(stream))
     }
 }
@@ -76,6 +94,7 @@ impl Socket {
     }
 
     /// Waits for bytes and appends them to the buffer, which has room; 0 at the end of the stream.
+    /// `WouldBlock` if the socket was made one that does not wait.
     pub(crate) fn recv_blocking(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         Ok(retry(|| rustix::net::recv(self, spare_capacity(bytes), RecvFlags::empty()))?.0)
     }
@@ -88,9 +107,7 @@ impl Socket {
 
     /// Hands over what the socket takes at once; `WouldBlock` if it takes nothing.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        // NOSIGNAL: std ignores SIGPIPE, but a program with a C main may not.
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        retry(|| rustix::net::send(self, bytes, flags))
+        retry(|| rustix::net::send(self, bytes, SEND_FLAGS))
     }
 
     /// Errors mean that the peer is gone already.
