@@ -1,10 +1,10 @@
-//! `Error`: what can go wrong, in the user's words, and `Closed`: how a connection ended.
+//! `Error`: what can go wrong, in the user's words, and `Refused`: an HTTP answer that is one.
 
 use std::any::Any;
 use std::{fmt, io};
 
+use crate::close::Closed;
 use crate::escaped::Escaped;
-use crate::message::{CloseCode, CloseFrame};
 
 /// The result of most calls of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -183,72 +183,6 @@ impl From<String> for Error {
     }
 }
 
-/// How a connection ended: the close frames of both sides, or why there are none.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Closed {
-    /// The peer's close frame, if one came.
-    pub received: Option<CloseFrame>,
-    /// Our close frame, if one was sent.
-    pub sent: Option<CloseFrame>,
-    /// Whether the peer's came first.
-    pub received_first: bool,
-    /// Why the connection was lost, if it was not closed by two close frames.
-    pub lost: Option<String>,
-}
-
-impl Closed {
-    /// Whether both sides said goodbye, and each with 1000, 1001 or no code at all.
-    pub fn is_normal(&self) -> bool {
-        let fine = |frame: &Option<CloseFrame>| {
-            frame.as_ref().is_some_and(|frame| {
-                matches!(
-                    frame.code,
-                    CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode::NO_STATUS
-                )
-            })
-        };
-        fine(&self.received) && fine(&self.sent)
-    }
-
-    /// The code that tells the reason in one number: of the side that closed first; 1006 if the
-    /// connection was lost before either did.
-    pub fn code(&self) -> CloseCode {
-        let first = if self.received_first {
-            self.received.as_ref().or(self.sent.as_ref())
-        } else {
-            self.sent.as_ref().or(self.received.as_ref())
-        };
-        first.map_or(CloseCode::ABNORMAL, |frame| frame.code)
-    }
-}
-
-/// `received 1000 (OK), then sent 1000 (OK)`, or `connection lost: ...`.
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.received, &self.sent) {
-            (Some(received), Some(sent)) if self.received_first => {
-                write!(f, "received {received}, then sent {sent}")
-            }
-            (Some(received), Some(sent)) => write!(f, "sent {sent}, then received {received}"),
-            (Some(received), None) => write!(f, "received {received}"),
-            (None, Some(sent)) => {
-                write!(f, "sent {sent}")?;
-                match &self.lost {
-                    Some(lost) => write!(f, "; no answer: {lost}"),
-                    None => Ok(()),
-                }
-            }
-            (None, None) => {
-                let lost = self
-                    .lost
-                    .as_deref()
-                    .unwrap_or("no close frame received or sent");
-                write!(f, "connection lost: {lost}")
-            }
-        }
-    }
-}
-
 /// An HTTP answer where an upgrade was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -295,47 +229,8 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
 
-    fn frame(code: u16) -> Option<CloseFrame> {
-        Some(CloseFrame {
-            code: CloseCode(code),
-            reason: String::new(),
-        })
-    }
-
     #[test]
     fn an_error_is_small() {
         assert!(size_of::<Error>() <= 4 * size_of::<usize>());
-    }
-
-    #[test]
-    fn closing_is_told_in_the_order_it_happened() {
-        let mut closed = Closed {
-            received: frame(1001),
-            sent: frame(1001),
-            ..Closed::default()
-        };
-        closed.received_first = true;
-        assert_eq!(
-            closed.to_string(),
-            "received 1001 (going away), then sent 1001 (going away)"
-        );
-        closed.received_first = false;
-        assert_eq!(
-            closed.to_string(),
-            "sent 1001 (going away), then received 1001 (going away)"
-        );
-        assert!(closed.is_normal());
-    }
-
-    #[test]
-    fn a_lost_connection_is_not_normal() {
-        let closed = Closed {
-            sent: frame(1000),
-            lost: Some("reset".into()),
-            ..Closed::default()
-        };
-        assert!(!closed.is_normal());
-        assert_eq!(closed.to_string(), "sent 1000 (OK); no answer: reset");
-        assert_eq!(Closed::default().code(), CloseCode::ABNORMAL);
     }
 }

@@ -134,6 +134,8 @@ mod network;
 
 mod error;
 
+mod close;
+
 mod address;
 
 mod escaped;
@@ -144,12 +146,13 @@ mod deadline;
 
 pub use address::Address;
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
+pub use close::{CloseCode, CloseFrame, Closed};
 pub use connection::{Connection, Messages};
-pub use error::{Closed, Error, Refused, Result};
+pub use error::{Error, Refused, Result};
 pub use http::request::Request;
 pub use http::response::Response;
 pub use hub::{Clients, Hub, HubBuilder, Registration};
-pub use message::{CloseCode, CloseFrame, Message};
+pub use message::Message;
 pub use network::Network;
 pub use server::endpoint::Endpoint;
 pub use server::handshake::Answer;

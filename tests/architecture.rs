@@ -14,7 +14,6 @@ const KNOWN_ARROWS: &[(&str, &str)] = &[
     ("caretaker", "connection"),
     ("tls", "client"),
     ("wire", "tls"),
-    ("error", "message"),
 ];
 
 /// Files of one folder that use each other today. Only ever remove from it.

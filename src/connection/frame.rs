@@ -11,8 +11,9 @@ use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
+use crate::close::CloseFrame;
 use crate::escaped::Escaped;
-use crate::message::{CloseFrame, Message};
+use crate::message::Message;
 
 /// Names a state of which a slow client needs only the newest value.
 pub(crate) type Topic = Cow<'static, str>;

@@ -14,12 +14,13 @@ use log::debug;
 use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
+use crate::close::{CloseCode, CloseFrame};
 use crate::connection::frame::{self, Shown};
 use crate::connection::keepalive;
 use crate::connection::outbox::{Outbox, lost_by};
 use crate::connection::progress::{MESSAGE_TIMEOUT, Progress};
 use crate::deadline::Deadline;
-use crate::message::{CloseCode, CloseFrame, Message};
+use crate::message::Message;
 use crate::wire::Wire;
 
 /// tungstenite's default of 128 KiB would be resident for every client from its first byte on.

@@ -20,16 +20,17 @@ use tungstenite::protocol::Role;
 
 use crate::address::Address;
 use crate::caretaker::Caretaker;
+use crate::close::{CloseCode, CloseFrame, Closed};
 use crate::config::Config;
 use crate::connection::inbox::{Inbox, Look};
 use crate::connection::outbox::Outbox;
 use crate::connection::tally::Tally;
 use crate::deadline::Deadline;
-use crate::error::{Closed, Error, Result};
+use crate::error::{Error, Result};
 use crate::escaped::Escaped;
 use crate::http::request::Request;
 use crate::lock::{Lock, Signal};
-use crate::message::{CloseCode, CloseFrame, Message};
+use crate::message::Message;
 use crate::server::proxies::Caller;
 use crate::wire::Wire;
 
@@ -248,7 +249,7 @@ impl Connection {
     /// [`Error::Invalid`] for a code that may not be sent or a reason above 123 bytes (RFC 6455,
     /// sections 5.5 and 7.4).
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<()> {
-        let frame = CloseFrame::checked(code, reason)?;
+        let frame = CloseFrame::checked(code, reason).map_err(Error::invalid)?;
         self.inner.finish(frame);
         Ok(())
     }

@@ -15,15 +15,16 @@ use log::{debug, log_enabled};
 use tungstenite::protocol::Role;
 
 use crate::caretaker::Caretaker;
+use crate::close::{CloseCode, CloseFrame, Closed};
 use crate::config::Config;
 use crate::connection::backlog::{Backlog, Kind};
 use crate::connection::frame::{self, FrameRef, Frames, Shown};
 use crate::connection::keepalive::{self, Keepalive};
 use crate::connection::tally::Tally;
 use crate::deadline::Deadline;
-use crate::error::{Closed, Error, Result};
+use crate::error::{Error, Result};
 use crate::lock::Lock;
-use crate::message::{CloseCode, CloseFrame, Message};
+use crate::message::Message;
 use crate::wire::Wire;
 
 /// `write` hands over to the socket when this much has been queued.

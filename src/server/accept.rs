@@ -18,6 +18,7 @@ use tungstenite::protocol::Role;
 
 use crate::address::Address;
 use crate::caretaker::Caretaker;
+use crate::close::{CloseCode, CloseFrame};
 use crate::config::Config;
 use crate::connection::{self, Connection, Opened};
 use crate::deadline::Deadline;
@@ -25,7 +26,6 @@ use crate::error::panic_text;
 use crate::escaped::Escaped;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::message::{CloseCode, CloseFrame};
 use crate::server::handshake::{self, Handler, Outcome, Place, Rules};
 use crate::server::listener::Listener;
 use crate::server::metrics::{Counters, Reason};

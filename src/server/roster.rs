@@ -12,10 +12,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use crate::close::CloseFrame;
 use crate::connection::Connection;
 use crate::connection::tally::Tally;
 use crate::deadline::Deadline;
-use crate::message::CloseFrame;
 use crate::server::metrics::Metrics;
 use crate::server::proxies::household;
 use crate::wire::Wire;
