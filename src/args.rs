@@ -10,7 +10,6 @@ use crate::daemon::Serve;
 #[cfg(feature = "tls")]
 use crate::tools::cert::Cert;
 use crate::tools::connect::Connect;
-use crate::tools::package::{Completions, Manual};
 
 /// WebSocket server and client for live pages on small machines.
 #[derive(Parser)]
@@ -26,8 +25,6 @@ pub(crate) enum Command {
     #[cfg(feature = "tls")]
     Cert(Cert),
     Connect(Box<Connect>),
-    Completions(Completions),
-    Man(Manual),
 }
 
 /// A variable without a value is as good as none: a file of settings may have it so.

@@ -26,7 +26,6 @@ mod deadline;
 use std::process::ExitCode;
 
 use args::Command;
-use clap::CommandFactory;
 
 /// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own); `connect` has 3, too, and `serve` 65
 /// and 78 for its state.
@@ -36,7 +35,5 @@ fn main() -> ExitCode {
         #[cfg(feature = "tls")]
         Command::Cert(args) => tools::cert::run(args),
         Command::Connect(args) => tools::connect::run(*args),
-        Command::Completions(args) => tools::package::completions(&args, args::Args::command()),
-        Command::Man(args) => tools::package::man(&args, args::Args::command()),
     }
 }

@@ -2,7 +2,7 @@
 # Makes the Debian package: systemd/package.sh [OUTPUT_DIR]
 #
 # Goes to target/debian unless told otherwise. Needs cargo-deb (`cargo install --locked cargo-deb`)
-# and dpkg-dev's dpkg-shlibdeps; builds the binary, and lets it make its manual and completions.
+# and dpkg-dev's dpkg-shlibdeps; builds the binary, and makes its manual and completions (package.rs).
 # Prints the path of the package.
 set -euo pipefail
 
@@ -16,14 +16,11 @@ if ! cargo deb --version > /dev/null 2>&1; then
 fi
 
 cargo build --locked --release >&2
-plainws=$target/release/plainws
 
 # Where Cargo.toml looks for them.
 made=target/package
 mkdir -p "$made" "$out"
-"$plainws" man | gzip -9n > "$made/plainws.1.gz"
-"$plainws" completions bash > "$made/plainws.bash"
-"$plainws" completions zsh > "$made/_plainws"
-"$plainws" completions fish > "$made/plainws.fish"
+cargo run --quiet --locked --release --example package -- "$made" >&2
+gzip -9nf "$made/plainws.1"
 
 cargo deb --locked --no-build --no-strip -o "$out/"

@@ -3,5 +3,4 @@
 #[cfg(feature = "tls")]
 pub(crate) mod cert;
 pub(crate) mod connect;
-pub(crate) mod package;
 mod say;

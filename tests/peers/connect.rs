@@ -2,11 +2,12 @@
 
 use std::process::Command;
 
+use crate::support::examples::packaged;
 use crate::support::pipe::{connect, feed, run};
-use crate::support::process::{Daemon, plainws, url_port};
+use crate::support::process::{Daemon, url_port};
 use crate::support::python;
 use crate::support::terminal::{CTRL_D, Terminal};
-use crate::support::tools::{PATIENCE, require};
+use crate::support::tools::require;
 
 const ECHO: &str = r#"
 from websockets.sync.server import serve
@@ -55,14 +56,6 @@ fn a_person_talks_to_it() {
     terminal.wait("Connection closed: 1000 (OK).\r\n");
 }
 
-#[track_caller]
-fn output(args: &[&str]) -> String {
-    let mut daemon = plainws(args);
-    let status = daemon.wait_exit(PATIENCE);
-    assert!(status.success(), "{}", daemon.report());
-    daemon.stdout_lines().join("\n") + "\n"
-}
-
 /// What a program prints for this input.
 #[track_caller]
 fn filter(program: &str, args: &[&str], input: &str) -> String {
@@ -76,7 +69,7 @@ fn filter(program: &str, args: &[&str], input: &str) -> String {
 
 #[test]
 fn bash_takes_its_completions() {
-    let mut script = output(&["completions", "bash"]);
+    let mut script = packaged("plainws.bash");
     // What bash makes of `plainws connect --rec` and a tab.
     script += "COMP_WORDS=(plainws connect --rec); COMP_CWORD=2; \
                _plainws plainws --rec connect; echo \"${COMPREPLY[@]}\"\n";
@@ -85,7 +78,7 @@ fn bash_takes_its_completions() {
 
 #[test]
 fn the_man_page_tells_all_options_of_all_commands() {
-    let shown = filter("man", &["-l", "-"], &output(&["man"]));
+    let shown = filter("man", &["-l", "-"], &packaged("plainws.1"));
     for text in [
         "--listen",
         "--reconnect",

@@ -1,9 +1,11 @@
 //! The examples as programs.
 
+use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::files::Folder;
 use super::process::Daemon;
 use super::tools::{PATIENCE, poll};
 
@@ -33,7 +35,20 @@ pub fn folder() -> PathBuf {
 }
 
 pub fn source(name: &str) -> PathBuf {
-    folder().join(name).with_extension("rs")
+    let folder = match name {
+        "package" => folder().with_file_name("systemd"),
+        _ => folder(),
+    };
+    folder.join(name).with_extension("rs")
+}
+
+/// A file that goes into the package: the manual, or the completions of a shell.
+#[track_caller]
+pub fn packaged(name: &str) -> String {
+    let folder = Folder::new();
+    let made = command("package", &folder.arg("")).status();
+    assert!(made.expect("it can be started").success());
+    fs::read_to_string(folder.path(name)).expect("it was made")
 }
 
 /// Starts a server, and gives its port.

@@ -1,5 +1,5 @@
-//! `plainws connect` as people and programs use it, against a small server of ours; `completions`
-//! and `man`.
+//! `plainws connect` as people and programs use it, against a small server of ours; the
+//! completions and the man page.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
