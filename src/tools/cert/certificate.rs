@@ -21,17 +21,17 @@ const CLOCKS_MAY_BE_SLOW: TimeDelta = TimeDelta::days(1);
 /// The most that X.520 has for a common name.
 const MAX_COMMON_NAME: usize = 64;
 
-pub(crate) struct Certificate {
-    pub(crate) pem: Vec<u8>,
+pub(super) struct Certificate {
+    pub(super) pem: Vec<u8>,
     /// PKCS#8.
-    pub(crate) key_pem: Vec<u8>,
-    pub(crate) until: DateTime<Utc>,
+    pub(super) key_pem: Vec<u8>,
+    pub(super) until: DateTime<Utc>,
     /// SHA-256, written as browsers do.
-    pub(crate) fingerprint: String,
+    pub(super) fingerprint: String,
 }
 
 impl Certificate {
-    pub(crate) fn new(names: &[Name], days: u16) -> Result<Certificate, ErrorStack> {
+    pub(super) fn new(names: &[Name], days: u16) -> Result<Certificate, ErrorStack> {
         let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
         let key = PKey::from_ec_key(EcKey::generate(&curve)?)?;
 

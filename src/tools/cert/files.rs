@@ -1,6 +1,7 @@
-//! The two files, written as a pair: private before they are filled, whole or not at all.
+//! `Files`: the two files of a certificate, written as a pair: private before they are filled, and
+//! both of them or none.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,14 +13,14 @@ const PUBLIC: u32 = 0o644;
 
 /// Where the certificate with its key goes, and the certificate alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Files {
+pub(super) struct Files {
     pem: PathBuf,
     crt: PathBuf,
 }
 
 impl Files {
     /// `localhost.pem` and `localhost.crt`. Nothing is opened yet.
-    pub(crate) fn new(pem: PathBuf) -> Result<Files, String> {
+    pub(super) fn new(pem: PathBuf) -> Result<Files, String> {
         let text = pem.to_string_lossy();
         // `-` would be stdout elsewhere, and a key in a terminal is one too many.
         if text == "-" || text.ends_with('/') || pem.file_name().is_none() {
@@ -44,7 +45,7 @@ impl Files {
 
     /// In the current folder. `*` and `:` are trouble in file names, so they become what mkcert
     /// makes of them.
-    pub(crate) fn named(name: &Name) -> Files {
+    pub(super) fn named(name: &Name) -> Files {
         let name = name.to_string().replace('*', "_wildcard");
         let name = name.replace(':', "_");
         Files {
@@ -53,16 +54,16 @@ impl Files {
         }
     }
 
-    pub(crate) fn pem(&self) -> &Path {
+    pub(super) fn pem(&self) -> &Path {
         &self.pem
     }
 
-    pub(crate) fn crt(&self) -> &Path {
+    pub(super) fn crt(&self) -> &Path {
         &self.crt
     }
 
     /// Refuses what is in the way of either file, so that both stay as they are.
-    pub(crate) fn check(&self, force: bool) -> Result<(), String> {
+    pub(super) fn check(&self, force: bool) -> Result<(), String> {
         for path in [&self.pem, &self.crt] {
             // A link is not followed: what it points to may be nobody's to write.
             let kind = match path.symlink_metadata() {
@@ -91,44 +92,32 @@ impl Files {
         Ok(())
     }
 
-    /// Writes both, or neither; two commands at once that replace them may leave one of each.
-    pub(crate) fn write(&self, certificate: &[u8], key: &[u8], force: bool) -> Result<(), String> {
-        let both = [certificate, key].concat();
-        // Both are on disk before the first gets its name.
-        let pem = Draft::write(&self.pem, SECRET, &both)?;
-        let crt = Draft::write(&self.crt, PUBLIC, certificate)?;
-        pem.publish(force)?;
-        crt.publish(force).inspect_err(|_| {
-            if !force {
-                let _ = fs::remove_file(&self.pem);
+    /// Writes both, or neither. What is there is replaced with `force`, and not written into: whoever
+    /// has it open keeps it.
+    pub(super) fn write(&self, certificate: &[u8], key: &[u8], force: bool) -> Result<(), String> {
+        if force {
+            for path in [&self.pem, &self.crt] {
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(cannot_write(path, &error));
+                    }
+                    _ => {}
+                }
             }
+        }
+        write(&self.pem, SECRET, &[certificate, key].concat())?;
+        write(&self.crt, PUBLIC, certificate).inspect_err(|_| {
+            let _ = fs::remove_file(&self.pem);
         })
     }
 }
 
-/// A file under a name of its own, which is removed when dropped.
-struct Draft<'a> {
-    path: PathBuf,
-    target: &'a Path,
-}
-
-impl<'a> Draft<'a> {
-    fn write(target: &'a Path, mode: u32, content: &[u8]) -> Result<Draft<'a>, String> {
-        // In the same folder, as a link or a rename stays within one file system. Its name does not
-        // contain the target's, which may be as long as names can be.
-        let name = format!(".plainws-cert-{:016x}", rand::random::<u64>());
-        let path = target.with_file_name(name);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(mode);
-        let mut file = options.open(&path).map_err(|e| cannot_write(target, &e))?;
-        let draft = Draft { path, target };
-        draft
-            .fill(&mut file, mode, content)
-            .map_err(|error| cannot_write(target, &error))?;
-        Ok(draft)
-    }
-
-    fn fill(&self, file: &mut File, mode: u32, content: &[u8]) -> io::Result<()> {
+/// Writes a file that must not be there yet: whoever got there first keeps it.
+fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let mut file = options.open(path).map_err(|e| cannot_write(path, &e))?;
+    let mut fill = || {
         // The umask may have taken more away than it should.
         file.set_permissions(Permissions::from_mode(mode))?;
         if file.metadata()?.mode() & 0o077 & !mode != 0 {
@@ -137,33 +126,11 @@ impl<'a> Draft<'a> {
         }
         file.write_all(content)?;
         file.sync_all()
-    }
-
-    /// Gives it its name. Without `force` whoever got there first keeps it, also since the check.
-    fn publish(self, force: bool) -> Result<(), String> {
-        let published = match force {
-            true => fs::rename(&self.path, self.target),
-            false => match fs::hard_link(&self.path, self.target) {
-                // FAT has no links. An empty file of ours holds the name until it is replaced.
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    File::create_new(self.target).and_then(|_| {
-                        fs::rename(&self.path, self.target).inspect_err(|_| {
-                            let _ = fs::remove_file(self.target);
-                        })
-                    })
-                }
-                linked => linked,
-            },
-        };
-        published.map_err(|error| cannot_write(self.target, &error))
-    }
-}
-
-impl Drop for Draft<'_> {
-    fn drop(&mut self) {
-        // Fails after a rename only, when it is gone already.
-        let _ = fs::remove_file(&self.path);
-    }
+    };
+    fill().map_err(|error| {
+        let _ = fs::remove_file(path);
+        cannot_write(path, &error)
+    })
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> String {
@@ -207,7 +174,7 @@ mod tests {
             ("[2001:DB8::1]", "2001_db8__1.pem"),
             ("10.0.0.7", "10.0.0.7.pem"),
         ] {
-            let name = crate::tools::cert::name::parse(name).expect("a name");
+            let name = Name::parse(name).expect("a name");
             let files = Files::named(&name);
             assert_eq!(files.pem, Path::new(file));
             assert_eq!(Files::new(file.into()), Ok(files));

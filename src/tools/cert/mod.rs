@@ -4,9 +4,7 @@ mod certificate;
 mod files;
 mod name;
 
-use std::fmt::Write as _;
-use std::io::ErrorKind;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,6 +15,8 @@ use certificate::Certificate;
 use files::Files;
 use name::Name;
 
+use super::say::say;
+
 /// Make a self-signed certificate for localhost, or for the names given
 ///
 /// Writes two files: the certificate with its private key, for `plainws serve --tls-cert`, and beside
@@ -25,7 +25,7 @@ use name::Name;
 pub(crate) struct Cert {
     /// DNS names, also *.app.example, and IP addresses that clients connect to [default: localhost
     /// 127.0.0.1 ::1]
-    #[arg(value_name = "NAME", value_parser = name::parse)]
+    #[arg(value_name = "NAME", value_parser = Name::parse)]
     names: Vec<Name>,
 
     /// Write certificate and private key to FILE, and the certificate alone beside it, its name
@@ -44,15 +44,20 @@ pub(crate) struct Cert {
 }
 
 pub(crate) fn run(args: Cert) -> ExitCode {
-    let names = match args.names.as_slice() {
-        [] => name::localhost(),
-        names => name::distinct(names),
-    };
+    let mut names: Vec<Name> = Vec::new();
+    for name in args.names {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        names = Name::localhost();
+    }
     let files = args.out.unwrap_or_else(|| Files::named(&names[0]));
     match make(&files, &names, args.days, args.force) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            eprintln!("error: {failed}");
+            say(&format!("error: {failed}"));
             ExitCode::FAILURE
         }
     }
@@ -63,10 +68,14 @@ fn make(files: &Files, names: &[Name], days: u16, force: bool) -> Result<(), Str
     let certificate = Certificate::new(names, days)
         .map_err(|error| format!("OpenSSL cannot make the certificate: {error}"))?;
     files.write(&certificate.pem, &certificate.key_pem, force)?;
-    for name in names.iter().filter(|name| name.matches_nothing()) {
-        eprintln!(
-            "warning: most clients let {name} stand for nothing: a wildcard needs two labels after it"
-        );
+    for name in names {
+        // OpenSSL and the browsers do, as it could be a whole country. At home it is *.lan.
+        if name.zone().is_some_and(|zone| !zone.contains('.')) {
+            say(&format!(
+                "warning: most clients let {name} stand for nothing: a wildcard needs two labels \
+                 after it"
+            ));
+        }
     }
     let report = report(files, names, &certificate);
     match std::io::stdout().write_all(report.as_bytes()) {
@@ -85,10 +94,7 @@ fn report(files: &Files, names: &[Name], certificate: &Certificate) -> String {
     let (pem, crt) = (shell(files.pem()), shell(files.crt()));
     let width = pem.chars().count().max(crt.chars().count());
     let listed: Vec<String> = names.iter().map(Name::to_string).collect();
-    let mut text = String::new();
-    // Writing to a String never fails.
-    let _ = write!(
-        text,
+    format!(
         "\
 {pem:width$}  certificate and private key: keep it secret
 {crt:width$}  certificate alone: for clients and browsers
@@ -112,13 +118,12 @@ Or let mkcert make one that all browsers here trust: https://github.com/FiloSott
         until = certificate.until.format("%Y-%m-%d %H:%M UTC"),
         fingerprint = certificate.fingerprint,
         nick = host.trim_matches(['[', ']']),
-    );
-    text
+    )
 }
 
 /// The host for the URLs shown: the first name that is one, or one that a wildcard stands for.
 fn host(names: &[Name]) -> String {
-    let first = names.iter().find(|name| !name.is_wildcard());
+    let first = names.iter().find(|name| name.zone().is_none());
     match first.unwrap_or(&names[0]) {
         Name::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
         name => name.to_string().replace('*', "www"),
@@ -166,7 +171,7 @@ mod tests {
         ] {
             let names: Vec<Name> = names
                 .iter()
-                .map(|n| name::parse(n).expect("a name"))
+                .map(|n| Name::parse(n).expect("a name"))
                 .collect();
             assert_eq!(host(&names), shown);
         }
