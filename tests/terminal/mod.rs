@@ -11,7 +11,6 @@ use plainws::{CloseCode, Connection, Error, Server};
 use serde_json::Value;
 
 use crate::support::pipe::{Pipe, connect, run};
-use crate::support::process::{Daemon, plainws_command};
 use crate::support::talk::{next as message, received_code};
 use crate::support::terminal::{CTRL_C, CTRL_D, LEFT, Terminal, UP};
 use crate::support::tools::{PATIENCE, wait_until};
