@@ -12,7 +12,7 @@ use crate::connection::frame::{Frames, Topic};
 use crate::connection::outbox::Outbox;
 use crate::message::Message;
 
-/// The registered connections, as the closures of a [`Hub`] see them.
+/// The registered connections, as the closures of a [`Hub`](crate::Hub) see them.
 ///
 /// Nothing here waits: what is sent goes out when the closures queued so far have run.
 #[derive(Default)]
