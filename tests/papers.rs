@@ -15,7 +15,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The papers at the top, those of docs/ and of certs/, with their texts.
+/// The papers at the top, those of docs/ and of certs/, with their texts; but the changelog, which
+/// names what is gone, too.
 fn papers() -> Vec<(PathBuf, String)> {
     let folders = [root().to_owned(), root().join("docs"), root().join("certs")];
     let files = folders
@@ -24,6 +25,7 @@ fn papers() -> Vec<(PathBuf, String)> {
     let paths = files.map(|file| file.unwrap().path());
     let mut papers: Vec<_> = paths
         .filter(|path| path.extension().is_some_and(|name| name == "md"))
+        .filter(|path| !path.ends_with("CHANGELOG.md"))
         .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
         .collect();
     papers.sort();
@@ -92,6 +94,35 @@ fn every_page_of_docs_is_compiled_and_linked_from_the_readme() {
             readme.contains(&format!("(docs/{name})")),
             "the README does not link docs/{name}"
         );
+    }
+}
+
+#[test]
+fn every_file_that_the_papers_for_contributors_name_is_there() {
+    let named = |text: &str| {
+        let code = prose(text)
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        let path =
+            |word: &String| word.contains('/') && !word.contains([' ', '<', '$', ':', '*', '{']);
+        code.into_iter().filter(path).collect::<Vec<_>>()
+    };
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let named = named(&text);
+        assert!(named.len() > 20, "paths are found in {page}: {named:?}");
+        for path in named {
+            // What is built is not there yet.
+            let found = path.starts_with("target/")
+                || ["server/opening.rs", "server/visit.rs"].contains(&&*path)
+                || ["", "src"]
+                    .iter()
+                    .any(|folder| root().join(folder).join(&path).exists());
+            assert!(found, "{page} names {path}");
+        }
     }
 }
 
