@@ -240,63 +240,6 @@ fn it_takes_at_most_6_mib_when_idle() {
 }
 
 #[test]
-fn a_folder_serves_edited_pages_and_bundled_ones_for_the_missing() {
-    let folder = directory();
-    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-    write("counter.html", "<title>mine</title><script>let a;</script>");
-    write("index.html", "<p>my index");
-    write("secret.html", "not a page");
-    let dir = folder.path().to_str().unwrap();
-    let args = ["serve", "--html-dir", dir, "--listen", "127.0.0.1:0"];
-    let daemon = plainws(&args);
-    let port = url_port(&daemon.wait_line("index at "));
-    let page = |path: &str| exchange(port, get(path, ""));
-
-    let counter = page("/counter");
-    assert_eq!(counter.body, "<title>mine</title><script>let a;</script>");
-    // The edited script may run: the policy is that of the page as it is.
-    let policy = counter
-        .header("Content-Security-Policy")
-        .unwrap_or_default();
-    assert!(policy.contains("script-src 'sha256-"), "{policy}");
-    assert_eq!(page("/").body, "<p>my index");
-    assert!(page("/clock").body.contains("<h1>Clock</h1>"));
-    for other in [
-        "/secret.html",
-        "/counter.html",
-        "/../secret.html",
-        "/%2e%2e/",
-    ] {
-        assert_eq!(page(other).status, 404, "{other}");
-    }
-    // An edit shows at once, and so does taking it back.
-    write("counter.html", "<p>mine, second edition");
-    assert_eq!(page("/counter").body, "<p>mine, second edition");
-    fs::remove_file(folder.path().join("counter.html")).unwrap();
-    assert!(page("/counter").body.contains("<h1>Counter</h1>"));
-    // And the socket is at the same address, whatever the page.
-    assert!(text(&connect(port, "/counter")).contains("users"));
-}
-
-#[test]
-fn a_page_that_cannot_be_read_is_served_as_bundled_and_logged() {
-    let folder = directory();
-    fs::create_dir(folder.path().join("clock.html")).unwrap();
-    fs::write(folder.path().join("hello.html"), b"\xff\xfe").unwrap();
-    let dir = folder.path().to_str().unwrap();
-    let args = ["serve", "--html-dir", dir, "--listen", "127.0.0.1:0"];
-    let daemon = plainws(&args);
-    let port = url_port(&daemon.wait_line("index at "));
-    for (path, name) in [("/clock", "clock.html"), ("/hello", "hello.html")] {
-        let page = exchange(port, get(path, ""));
-        assert_eq!(page.status, 200);
-        assert!(page.body.contains("<h1>"), "{}", page.body);
-        let line = daemon.wait_line(name);
-        assert!(line.contains("[WARN]"), "{line}");
-    }
-}
-
-#[test]
 fn a_folder_that_is_not_there_is_one_line_and_exit_code_1() {
     let file = directory();
     let file = file.path().join("file");

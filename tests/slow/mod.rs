@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::frames::{join, next_state};
 use crate::http::blemish;
+use crate::support::counter::PLUS;
 use crate::support::process::Daemon;
-use crate::support::raw::{Raw, close, exchange, get, header, masked, serve, text};
+use crate::support::raw::{
+    Raw, close, exchange, get, header, join, masked, next_state, serve, text,
+};
 use crate::support::raw::{unread, upgrade_request};
 use crate::support::tools::{PATIENCE, poll, wait_until};
 
-const PLUS: &str = r#"{"action":"plus"}"#;
 /// What a busy machine may take for what should happen at once.
 const SLACK: Duration = Duration::from_secs(10);
 

@@ -22,6 +22,7 @@ pub mod python;
 pub mod raw;
 #[cfg(feature = "tls")]
 pub mod secure;
+pub mod servers;
 pub mod talk;
 pub mod terminal;
 pub mod tools;

@@ -1,6 +1,8 @@
 //! Child processes whose output a test reads line by line, and which do not outlive the test.
 
+use std::collections::BTreeSet;
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -8,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::tools::{PATIENCE, kill, poll};
+use super::tools::{PATIENCE, kill, poll, wait_until};
 
 /// How long output may last after its process ended: a grandchild can hold the pipe open.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -144,6 +146,73 @@ impl Daemon {
     fn ended(&self) -> Option<()> {
         let ended = |output: &Output| output.reader.as_ref().is_none_or(JoinHandle::is_finished);
         (ended(&self.stderr) && ended(&self.stdout)).then_some(())
+    }
+}
+
+/// What the system says of a process.
+impl Daemon {
+    /// A file below `/proc`.
+    #[track_caller]
+    fn proc(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.pid())).expect("a process that runs")
+    }
+
+    /// Resident memory in KiB.
+    #[track_caller]
+    pub fn resident(&self) -> i64 {
+        let status = self.proc("status");
+        let rest = status.split_once("VmRSS:").expect("a VmRSS line").1;
+        let number = rest.split_whitespace().next().and_then(|n| n.parse().ok());
+        number.expect("a number")
+    }
+
+    /// Processor time used so far, in user and system mode.
+    #[track_caller]
+    pub fn cpu(&self) -> Duration {
+        let stat = self.proc("stat");
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|n| n.parse::<u64>().expect("ticks")).sum();
+        // A tick is 10 ms on every Linux, as far as processes can see.
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// The names of all threads.
+    #[track_caller]
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("tasks");
+        // A thread may end between the two steps.
+        let names =
+            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.map(|name| name.trim_end().to_owned()).collect()
+    }
+
+    /// How many threads serve a client.
+    #[track_caller]
+    pub fn clients(&self) -> usize {
+        let names = self.threads();
+        let named = names.iter().filter(|name| name.starts_with("ws-conn-"));
+        // One that has not run yet still has the name of the thread that made it.
+        let makers: Vec<_> = names
+            .iter()
+            .filter(|n| n.starts_with("ws-accept-"))
+            .collect();
+        let listeners: BTreeSet<_> = makers.iter().collect();
+        named.count() + makers.len() - listeners.len()
+    }
+
+    #[track_caller]
+    pub fn wait_clients(&self, count: usize) {
+        wait_until(&format!("{count} threads of clients"), PATIENCE, || {
+            (self.clients() == count).then_some(())
+        });
+    }
+
+    /// How many files are open.
+    #[track_caller]
+    pub fn descriptors(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        files.expect("descriptors").count()
     }
 }
 

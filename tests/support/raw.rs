@@ -1,7 +1,6 @@
-//! A client on a plain socket: sends any bytes, reads HTTP answers and frames by hand. It checks
-//! nothing by itself, so that it can be as wrong as a test wants.
+//! A client on a socket, plain or with TLS of OpenSSL's: sends any bytes, reads HTTP answers and frames by
+//! hand. It checks nothing by itself, so that it can be as wrong as a test wants.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -16,10 +15,12 @@ use super::tools::PATIENCE;
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-pub struct Raw {
-    pub stream: TcpStream,
+pub struct Peer<S> {
+    pub stream: S,
     buffer: Vec<u8>,
 }
+
+pub type Raw = Peer<TcpStream>;
 
 /// An HTTP answer.
 #[derive(Debug, Clone)]
@@ -67,57 +68,19 @@ impl Frame {
     }
 }
 
-impl Raw {
-    pub fn connect(port: u16) -> Raw {
-        Raw::over(TcpStream::connect(("127.0.0.1", port)).expect("connect"))
-    }
-
-    /// Connects so that the peer soon finds the socket full when we do not read.
-    pub fn connect_narrow(port: u16) -> Raw {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        // Both before connecting. The window is never made smaller afterwards; and with segments
-        // as large as loopback's, the peer's kernel alone would take 2.6 MB.
-        socket.set_recv_buffer_size(2048).expect("a buffer size");
-        socket.set_tcp_mss(1000).expect("a segment size");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        socket.connect(&address.into()).expect("connect");
-        Raw::over(socket.into())
-    }
-
-    fn over(stream: TcpStream) -> Raw {
-        stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
-        Raw {
-            stream,
-            buffer: Vec::new(),
-        }
-    }
-
-    /// Connects and makes a plain opening handshake.
-    pub fn upgrade(port: u16, path: &str) -> Raw {
-        Raw::connect(port).open(path)
+impl<S: Read + Write> Peer<S> {
+    pub fn new(stream: S) -> Peer<S> {
+        let buffer = Vec::new();
+        Peer { stream, buffer }
     }
 
     /// Makes a plain opening handshake.
-    pub fn open(mut self, path: &str) -> Raw {
+    #[track_caller]
+    pub fn open(mut self, path: &str) -> Peer<S> {
         self.send(upgrade_request(path, "").as_bytes());
         let answer = self.answer();
         assert_eq!(answer.status, 101, "{answer:?}");
         self
-    }
-
-    /// This end's address, as the peer's log has it.
-    pub fn address(&self) -> String {
-        self.stream.local_addr().expect("an address").to_string()
-    }
-
-    /// Ends the connection with a reset instead of a FIN.
-    pub fn reset(self) {
-        let no_time = Some(Duration::ZERO);
-        SockRef::from(&self.stream)
-            .set_linger(no_time)
-            .expect("linger");
     }
 
     /// All that still comes until the peer closes.
@@ -131,37 +94,27 @@ impl Raw {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// One HTTP answer with its body, as long as Content-Length says.
+    /// One HTTP answer with its body, which ends where the connection does.
+    #[track_caller]
     pub fn answer(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at + 4;
             }
-            if !self.more() {
-                panic!(
-                    "no HTTP answer but {:?}",
-                    String::from_utf8_lossy(&self.buffer)
-                );
-            }
+            let text = String::from_utf8_lossy(&self.buffer).into_owned();
+            assert!(self.more(), "no HTTP answer but {text:?}");
         };
-        let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-        self.buffer.drain(..end);
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|s| s.parse().ok())
-            .expect("a status line");
-        let mut answer = Answer {
-            status,
-            head,
-            body: String::new(),
+        let head: Vec<u8> = self.buffer.drain(..end).collect();
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+        let status = status.expect("a status line");
+        let body = if status == 101 {
+            Vec::new()
+        } else {
+            self.rest()
         };
-        if status != 101 {
-            while self.more() {}
-            answer.body = String::from_utf8_lossy(&self.buffer).into_owned();
-            self.buffer.clear();
-        }
-        answer
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Answer { status, head, body }
     }
 
     /// The next frame, or `None` when the peer has closed.
@@ -178,26 +131,81 @@ impl Raw {
     }
 
     /// The next frame that is no ping.
+    #[track_caller]
     pub fn message(&mut self) -> Frame {
-        loop {
-            let frame = self
-                .frame()
-                .expect("a frame, not the end of the connection");
-            if frame.opcode != 9 {
-                return frame;
-            }
-        }
+        let mut frames = std::iter::from_fn(|| self.frame());
+        let frame = frames.find(|frame| frame.opcode != 9);
+        frame.expect("a frame, not the end of the connection")
     }
 
     /// Waits for the close frame, past whatever comes before it.
+    #[track_caller]
     pub fn close_frame(&mut self) -> (u16, String) {
+        let mut frames = std::iter::from_fn(|| self.frame());
+        let frame = frames.find(|frame| frame.opcode == 8);
+        frame.expect("a close frame before the end").close()
+    }
+
+    /// Reads more; false at the end of the stream, however it ends.
+    fn more(&mut self) -> bool {
+        let mut bytes = [0; 16 * 1024];
         loop {
-            match self.frame() {
-                Some(frame) if frame.opcode == 8 => return frame.close(),
-                Some(_) => {}
-                None => panic!("the connection ended without a close frame"),
+            match self.stream.read(&mut bytes) {
+                Ok(n) => {
+                    self.buffer.extend_from_slice(&bytes[..n]);
+                    return n > 0;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("nothing came within {PATIENCE:?}: {e}")
+                }
+                Err(_) => return false,
             }
         }
+    }
+}
+
+impl Raw {
+    #[track_caller]
+    pub fn connect(port: u16) -> Raw {
+        Raw::over(TcpStream::connect(("127.0.0.1", port)).expect("connect"))
+    }
+
+    /// Connects so that the peer soon finds the socket full when we do not read.
+    #[track_caller]
+    pub fn connect_narrow(port: u16) -> Raw {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        // Both before connecting. The window is never made smaller afterwards; and with segments
+        // as large as loopback's, the peer's kernel alone would take 2.6 MB.
+        socket.set_recv_buffer_size(2048).expect("a buffer size");
+        socket.set_tcp_mss(1000).expect("a segment size");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        socket.connect(&address.into()).expect("connect");
+        Raw::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Raw {
+        stream.set_nodelay(true).expect("nodelay");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
+        Raw::new(stream)
+    }
+
+    /// Connects and makes a plain opening handshake.
+    #[track_caller]
+    pub fn upgrade(port: u16, path: &str) -> Raw {
+        Raw::connect(port).open(path)
+    }
+
+    /// This end's address, as the peer's log has it.
+    pub fn address(&self) -> String {
+        self.stream.local_addr().expect("an address").to_string()
+    }
+
+    /// Ends the connection with a reset instead of a FIN.
+    pub fn reset(self) {
+        let socket = SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("linger");
     }
 
     /// Whether the peer closes within this time, whatever it sends before.
@@ -209,35 +217,17 @@ impl Raw {
                 return false;
             }
             self.stream.set_read_timeout(Some(left)).expect("timeout");
-            let mut bytes = [0; 4096];
-            match self.stream.read(&mut bytes) {
+            match self.stream.read(&mut [0; 4096]) {
                 Ok(0) => return true,
-                Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return true,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// Reads more; false at the end of the stream.
-    fn more(&mut self) -> bool {
-        let mut bytes = [0; 16 * 1024];
-        loop {
-            match self.stream.read(&mut bytes) {
-                Ok(n) => {
-                    self.buffer.extend_from_slice(&bytes[..n]);
-                    return n > 0;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return false,
-                Err(e) => panic!("nothing came within {PATIENCE:?}: {e}"),
+                _ => {}
             }
         }
     }
 }
 
 /// Sends a request on a connection of its own, and gives the answer.
+#[track_caller]
 pub fn exchange(port: u16, request: impl AsRef<[u8]>) -> Answer {
     let mut raw = Raw::connect(port);
     raw.send(request.as_ref());
@@ -284,10 +274,12 @@ pub fn header_as(first: u8, len: u64, extended: usize) -> Vec<u8> {
         2 => 126,
         _ => 127,
     };
-    let mut bytes = vec![first, 0x80 | short];
-    bytes.extend_from_slice(&len.to_be_bytes()[8 - extended..]);
-    bytes.extend_from_slice(&MASK);
-    bytes
+    [
+        &[first, 0x80 | short],
+        &len.to_be_bytes()[8 - extended..],
+        &MASK,
+    ]
+    .concat()
 }
 
 /// A whole masked text message.
@@ -301,37 +293,34 @@ pub fn close(code: u16, reason: &str) -> Vec<u8> {
 }
 
 /// The first frame of what came, and how many bytes it takes.
-pub fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
+fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
-    let (len, start) = match second & 0x7f {
-        126 => (
-            u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?) as usize,
-            4,
-        ),
-        127 => (
-            u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize,
-            10,
-        ),
-        n => (n as usize, 2),
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
     };
-    let (mask, start) = match second & 0x80 {
-        0 => ([0; 4], start),
-        _ => (bytes.get(start..start + 4)?.try_into().ok()?, start + 4),
+    let length = bytes.get(2..2 + extended)?.iter();
+    let len = match extended {
+        0 => usize::from(second & 0x7f),
+        _ => length.fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
     };
-    let payload = bytes.get(start..start + len)?;
+    let masks = usize::from(second >> 7) * 4;
+    let start = 2 + extended + masks;
+    let mask = match masks {
+        0 => &[0; 4][..],
+        _ => bytes.get(start - masks..start)?,
+    };
+    let payload = bytes.get(start..start + len)?.iter();
     let payload = payload
-        .iter()
         .zip(mask.iter().cycle())
-        .map(|(byte, mask)| byte ^ mask)
-        .collect();
-    Some((
-        Frame {
-            fin: first & 0x80 != 0,
-            opcode: first & 0x0f,
-            payload,
-        },
-        start + len,
-    ))
+        .map(|(byte, mask)| byte ^ mask);
+    let frame = Frame {
+        fin: first & 0x80 != 0,
+        opcode: first & 0x0f,
+        payload: payload.collect(),
+    };
+    Some((frame, start + len))
 }
 
 /// Starts the daemon with one listener of the application, and gives its port.
@@ -343,73 +332,37 @@ pub fn serve(app: &str, more: &[&str]) -> (Daemon, u16) {
     (daemon, port)
 }
 
-/// What the system says of a process.
-impl Daemon {
-    /// Resident memory in KiB.
-    pub fn resident(&self) -> i64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a status");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .expect("a VmRSS line");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("a number")
-    }
-
-    /// Processor time used so far, in user and system mode.
-    pub fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a stat");
-        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = ticks.map(|n| n.parse::<u64>().expect("ticks")).sum();
-        // A tick is 10 ms on every Linux, as far as processes can see.
-        Duration::from_millis(ticks * 10)
-    }
-
-    /// The names of all threads.
-    pub fn threads(&self) -> Vec<String> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("tasks");
-        // A thread may end between the two steps.
-        let names =
-            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-        names.map(|name| name.trim_end().to_owned()).collect()
-    }
-
-    /// How many threads serve a client.
-    pub fn clients(&self) -> usize {
-        let names = self.threads();
-        let named = names.iter().filter(|name| name.starts_with("ws-conn-"));
-        // One that has not run yet still has the name of the thread that made it.
-        let makers: Vec<_> = names
-            .iter()
-            .filter(|n| n.starts_with("ws-accept-"))
-            .collect();
-        let listeners: BTreeSet<_> = makers.iter().collect();
-        named.count() + makers.len() - listeners.len()
-    }
-
-    /// How many files are open.
-    pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .expect("descriptors")
-            .count()
-    }
-}
-
 /// How many bytes, and connections, wait in the system for a server at this port of 127.0.0.1.
 pub fn unread(port: u16) -> u64 {
     let table = fs::read_to_string("/proc/net/tcp").expect("the table of connections");
     let local = format!("0100007F:{port:04X}");
-    let lines = table
+    let fields = table
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    lines
-        .filter(|line| line[1] == local)
-        .map(|line| {
-            let (_, waiting) = line[4].split_once(':').expect("two queues");
-            u64::from_str_radix(waiting, 16).expect("a number")
-        })
-        .sum()
+    let of_port = fields.filter(|fields| fields[1] == local);
+    let waiting = of_port.map(|fields| {
+        let (_, waiting) = fields[4].split_once(':').expect("two queues");
+        u64::from_str_radix(waiting, 16).expect("a number")
+    });
+    waiting.sum()
+}
+
+/// Connects to the counter; gives its value.
+#[track_caller]
+pub fn join(port: u16) -> (Raw, i64) {
+    let mut raw = Raw::upgrade(port, "/counter");
+    let value = next_state(&mut raw);
+    (raw, value)
+}
+
+/// The next value, past what is told of users.
+#[track_caller]
+pub fn next_state<S: Read + Write>(raw: &mut Peer<S>) -> i64 {
+    loop {
+        let news = raw.message().text();
+        if let Some(value) = super::counter::value(&news) {
+            return value;
+        }
+        assert!(news.contains("users"), "{news}");
+    }
 }
