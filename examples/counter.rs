@@ -29,13 +29,12 @@ fn counter(ws: &Connection, hub: &Hub<i64>) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let hub = Hub::builder(0)
-        .on_join(|value, clients, newcomer| {
-            publish_users(clients);
-            clients.send_to(newcomer, state(*value));
-        })
-        .on_leave(|_, clients| publish_users(clients))
-        .start()?;
+    let hub = Hub::builder(0).on_leave(|_, clients| publish_users(clients));
+    let hub = hub.on_join(|value, clients, newcomer| {
+        publish_users(clients);
+        clients.send_to(newcomer, state(*value));
+    });
+    let hub = hub.start()?;
     let address = std::env::args().nth(1).unwrap_or("localhost:6789".into());
     plainws::serve(&address, move |ws| counter(ws, &hub))
 }

@@ -23,15 +23,15 @@ const BATCH: usize = 256;
 /// Or at this many bytes.
 const BATCH_BYTES: usize = 256 * 1024;
 
-pub(super) type Update<S> = Box<dyn FnOnce(&mut S, &mut Clients) + Send>;
+type Update<S> = Box<dyn FnOnce(&mut S, &mut Clients, u64) + Send>;
 type OnJoin<S> = Box<dyn FnMut(&mut S, &mut Clients, u64) + Send>;
 type OnLeave<S> = Box<dyn FnMut(&mut S, &mut Clients) + Send>;
-type BeforeDelivery<S> = Box<dyn FnMut(&S) + Send>;
 
 pub(super) enum Request<S> {
     Join(Arc<Outbox>),
     Leave(u64),
-    Update(Update<S>),
+    /// With the id of who asks, 0 for nobody. A box costs nothing as long as its closure holds nothing.
+    Update(Update<S>, u64),
 }
 
 pub(super) struct Broadcaster<S> {
@@ -40,7 +40,7 @@ pub(super) struct Broadcaster<S> {
     pub(super) queue: Arc<Queue<Request<S>>>,
     pub(super) on_join: OnJoin<S>,
     pub(super) on_leave: OnLeave<S>,
-    pub(super) before_delivery: BeforeDelivery<S>,
+    pub(super) before_delivery: Box<dyn FnMut(&S) + Send>,
 }
 
 thread_local! {
@@ -98,7 +98,7 @@ impl<S> Broadcaster<S> {
                     guarded(|| (self.on_leave)(state, clients));
                 }
             }
-            Request::Update(update) => guarded(|| update(state, clients)),
+            Request::Update(update, id) => guarded(|| update(state, clients, id)),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `Clients`: who is registered with a hub, and what each of them gets with the batch that is being made.
 //!
-//! Closures put messages in; `deliver` encodes nothing again and gives each member its part in one
-//! system call, without waiting for any. All of it on the hub's thread.
+//! Closures put messages in; `deliver` gives each member its part of the frames, which are encoded
+//! once, in one system call and without waiting for any. All of it on the hub's thread.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::collections::hash_map::Entry;
+use std::fmt::{self, Write as _};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,10 +20,12 @@ use crate::message::Message;
 #[derive(Default)]
 pub struct Clients {
     members: HashMap<u64, Member>,
-    /// Who left during this batch and still gets a part of it.
-    gone: Vec<Gone>,
+    /// Who left during this batch, each before the frame of this number, which is not for it any more.
+    gone: Vec<(Member, usize)>,
     /// What all members get with this batch.
     frames: Frames,
+    /// Kept for the next text that is written into it.
+    text: String,
     /// How many frames there have been for all, ever.
     pub(super) broadcasts: Arc<AtomicU64>,
 }
@@ -34,13 +38,6 @@ struct Member {
     first: usize,
     /// What it alone gets with this batch, each before the frame of this number.
     own: Vec<(usize, Message)>,
-}
-
-/// A member that is none any more.
-struct Gone {
-    member: Member,
-    /// The first frame of the batch that is not meant for it.
-    end: usize,
 }
 
 impl Clients {
@@ -67,11 +64,24 @@ impl Clients {
         self.push(&value.into(), Some(topic.into()));
     }
 
+    /// As [`publish`](Clients::publish), as a text and without a `String` in between: a number, or
+    /// `format_args!("{x} {y}")`.
+    pub fn publish_text(&mut self, topic: impl Into<Topic>, value: impl fmt::Display) {
+        let mut text = mem::take(&mut self.text);
+        text.clear();
+        // A string takes all; a value that cannot be shown is as far as it came.
+        let _ = write!(text, "{value}");
+        let message = Message::Text(text);
+        self.push(&message, Some(topic.into()));
+        if let Message::Text(text) = message {
+            self.text = text;
+        }
+    }
+
     /// Sends a message to one registered connection, in order with what all get.
     pub fn send_to(&mut self, id: u64, message: impl Into<Message>) {
-        let at = self.frames.len();
         if let Some(member) = self.members.get_mut(&id) {
-            member.own.push((at, message.into()));
+            member.own.push((self.frames.len(), message.into()));
         }
     }
 
@@ -81,37 +91,31 @@ impl Clients {
         }
     }
 
-    /// Whether it is a member only now.
+    /// Whether it was no member before.
     pub(super) fn join(&mut self, outbox: Arc<Outbox>) -> bool {
-        let first = self.frames.len();
-        let id = outbox.id;
-        let new = || Member {
+        let member = self.members.entry(outbox.id).or_insert_with(|| Member {
             outbox,
             times: 0,
-            first,
+            first: self.frames.len(),
             own: Vec::new(),
-        };
-        let member = self.members.entry(id).or_insert_with(new);
+        });
         member.times += 1;
         member.times == 1
     }
 
-    /// Whether it is a member no more.
+    /// Whether it was a member, and is none any more.
     pub(super) fn leave(&mut self, id: u64) -> bool {
-        let Some(member) = self.members.get_mut(&id) else {
+        let Entry::Occupied(mut member) = self.members.entry(id) else {
             return false;
         };
-        member.times -= 1;
-        if member.times > 0 {
-            return false;
+        member.get_mut().times -= 1;
+        let left = member.get().times == 0;
+        if left {
+            // What was said before it left is for it, too; but like the others it gets that when
+            // the batch is done.
+            self.gone.push((member.remove(), self.frames.len()));
         }
-        let end = self.frames.len();
-        // What was said before it left is for it, too; but like the others it gets that when the
-        // batch is done.
-        let gone = self.members.remove(&id).map(|member| Gone { member, end });
-        let waits = |gone: &Gone| gone.member.first < end || !gone.member.own.is_empty();
-        self.gone.extend(gone.filter(waits));
-        true
+        left
     }
 
     /// The bytes that wait to be delivered to all.
@@ -121,14 +125,14 @@ impl Clients {
 
     /// Gives each member its part of the batch.
     pub(super) fn deliver(&mut self) {
-        let frames = self.frames.len() as u64;
-        self.broadcasts.fetch_add(frames, Ordering::Relaxed);
+        let frames = self.frames.len();
+        self.broadcasts.fetch_add(frames as u64, Ordering::Relaxed);
         // First: who has left and come again gets this first.
-        for Gone { mut member, end } in self.gone.drain(..) {
-            member.deliver_until(&self.frames, end);
+        for (mut member, end) in self.gone.drain(..) {
+            member.deliver(&self.frames, end);
         }
         for member in self.members.values_mut() {
-            member.deliver(&self.frames);
+            member.deliver(&self.frames, frames);
             member.first = 0;
         }
         self.frames.clear();
@@ -136,19 +140,16 @@ impl Clients {
 }
 
 impl Member {
-    fn deliver(&mut self, frames: &Frames) {
-        if self.own.is_empty() {
-            if self.first < frames.len() {
+    /// Gives it its own messages, and between them the frames from its first to `end`.
+    fn deliver(&mut self, frames: &Frames, end: usize) {
+        if self.own.is_empty() && (self.first == end || end == frames.len()) {
+            if self.first < end {
                 self.outbox.deliver(frames, self.first);
             }
             return;
         }
-        self.deliver_until(frames, frames.len());
-    }
-
-    fn deliver_until(&mut self, frames: &Frames, end: usize) {
         let mut mixed = Frames::default();
-        let mut own = std::mem::take(&mut self.own).into_iter().peekable();
+        let mut own = mem::take(&mut self.own).into_iter().peekable();
         for (number, frame) in (self.first..end).zip(frames.iter_from(self.first)) {
             while let Some((_, message)) = own.next_if(|(at, _)| *at <= number) {
                 mixed.push(&message, None);
@@ -164,8 +165,6 @@ impl Member {
 
 impl fmt::Debug for Clients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clients")
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        write!(f, "Clients({})", self.len())
     }
 }

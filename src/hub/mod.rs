@@ -66,7 +66,7 @@ pub struct Hub<S: 'static = ()> {
 struct Inner<S> {
     queue: Arc<Queue<Request<S>>>,
     broadcasts: Arc<AtomicU64>,
-    /// `None` only while it is dropped.
+    /// `None` only before it starts and while it is dropped.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -79,27 +79,21 @@ pub struct HubBuilder<S> {
 }
 
 impl<S: Send + 'static> HubBuilder<S> {
-    /// Calls `joined` whenever a connection has been registered, with its id. It must not block.
+    /// Calls `hook` whenever a connection has been registered, with its id. It must not block.
     /// Defaults to nothing.
-    pub fn on_join<F>(mut self, joined: F) -> Self
-    where
-        F: FnMut(&mut S, &mut Clients, u64) + Send + 'static,
-    {
-        self.broadcaster.on_join = Box::new(joined);
+    pub fn on_join(mut self, hook: impl FnMut(&mut S, &mut Clients, u64) + Send + 'static) -> Self {
+        self.broadcaster.on_join = Box::new(hook);
         self
     }
 
-    /// Calls `left` whenever a connection is registered no more. It must not block. Defaults to
+    /// Calls `hook` whenever a connection is registered no more. It must not block. Defaults to
     /// nothing.
-    pub fn on_leave<F>(mut self, left: F) -> Self
-    where
-        F: FnMut(&mut S, &mut Clients) + Send + 'static,
-    {
-        self.broadcaster.on_leave = Box::new(left);
+    pub fn on_leave(mut self, hook: impl FnMut(&mut S, &mut Clients) + Send + 'static) -> Self {
+        self.broadcaster.on_leave = Box::new(hook);
         self
     }
 
-    /// Calls `before` whenever a batch of updates is done, before any client gets anything of it:
+    /// Calls `hook` whenever a batch of updates is done, before any client gets anything of it:
     /// what it saves is safe by the time that it is seen, with one write for all that came
     /// together. It may block, unlike updates; until it returns nothing is sent, and the next
     /// batch gathers. Defaults to nothing.
@@ -119,11 +113,8 @@ impl<S: Send + 'static> HubBuilder<S> {
     ///     .start()?;
     /// # Ok::<(), plainws::Error>(())
     /// ```
-    pub fn before_delivery<F>(mut self, before: F) -> Self
-    where
-        F: FnMut(&S) + Send + 'static,
-    {
-        self.broadcaster.before_delivery = Box::new(before);
+    pub fn before_delivery(mut self, hook: impl FnMut(&S) + Send + 'static) -> Self {
+        self.broadcaster.before_delivery = Box::new(hook);
         self
     }
 
@@ -134,28 +125,25 @@ impl<S: Send + 'static> HubBuilder<S> {
     /// [`Error::Io`] if the system gives no thread.
     pub fn start(self) -> Result<Hub<S>> {
         let broadcaster = self.broadcaster;
-        let queue = Arc::clone(&broadcaster.queue);
-        let broadcasts = Arc::clone(&broadcaster.clients.broadcasts);
-        let thread = thread::Builder::new()
-            .name("ws-hub".to_owned())
-            .spawn(move || broadcaster.run())
-            .map_err(|error| Error::io("cannot start the thread of a hub", error))?;
-        Ok(Hub {
-            inner: Arc::new(Inner {
-                queue,
-                broadcasts,
-                thread: Some(thread),
-            }),
-        })
+        let mut inner = Inner {
+            queue: Arc::clone(&broadcaster.queue),
+            broadcasts: Arc::clone(&broadcaster.clients.broadcasts),
+            thread: None,
+        };
+        let thread = thread::Builder::new().name("ws-hub".to_owned());
+        let started = thread.spawn(move || broadcaster.run());
+        inner.thread =
+            Some(started.map_err(|error| Error::io("cannot start the thread of a hub", error))?);
+        let inner = Arc::new(inner);
+        Ok(Hub { inner })
     }
 }
 
 impl<S: Send + 'static> Hub<S> {
     /// A hub that will own `state`; `()` if there is none to share.
     pub fn builder(state: S) -> HubBuilder<S> {
-        HubBuilder {
-            broadcaster: Broadcaster::new(state),
-        }
+        let broadcaster = Broadcaster::new(state);
+        HubBuilder { broadcaster }
     }
 
     /// Registers a connection until the guard is dropped: it gets all that is broadcast between.
@@ -171,11 +159,9 @@ impl<S: Send + 'static> Hub<S> {
 
     /// Lets `update` change the state and send to the clients, on the hub's thread, after all
     /// that was queued before. Returns when it is queued.
-    pub fn update<F>(&self, update: F)
-    where
-        F: FnOnce(&mut S, &mut Clients) + Send + 'static,
-    {
-        self.ask(Request::Update(Box::new(update)));
+    pub fn update(&self, update: impl FnOnce(&mut S, &mut Clients) + Send + 'static) {
+        let update = Box::new(|state: &mut S, clients: &mut Clients, _| update(state, clients));
+        self.ask(Request::Update(update, 0));
     }
 
     /// Sends a message to all registered connections; see [`Clients::broadcast`].
@@ -230,6 +216,31 @@ pub struct Registration<S: 'static = ()> {
     id: u64,
 }
 
+impl<S> Registration<S> {
+    /// As [`Hub::update`], with the connection's id, for [`Clients::send_to`]. An update that
+    /// captures nothing else is queued without an allocation.
+    ///
+    /// ```
+    /// # let hub = plainws::Hub::builder(0).start()?;
+    /// # let handler = move |ws: &plainws::Connection| {
+    /// let user = hub.register(ws);
+    /// for click in ws {
+    ///     click?;
+    ///     user.update(|clicks, clients, id| {
+    ///         *clicks += 1;
+    ///         clients.publish_text("clicks", *clicks);
+    ///         clients.send_to(id, "thank you");
+    ///     });
+    /// }
+    /// # Ok::<(), plainws::Error>(())
+    /// # };
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn update(&self, update: impl FnOnce(&mut S, &mut Clients, u64) + Send + 'static) {
+        self.hub.ask(Request::Update(Box::new(update), self.id));
+    }
+}
+
 impl<S> Drop for Registration<S> {
     fn drop(&mut self) {
         self.hub.ask(Request::Leave(self.id));
@@ -238,20 +249,18 @@ impl<S> Drop for Registration<S> {
 
 impl<S> fmt::Debug for Hub<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").finish_non_exhaustive()
+        f.write_str("Hub")
     }
 }
 
 impl<S> fmt::Debug for HubBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubBuilder").finish_non_exhaustive()
+        f.write_str("HubBuilder")
     }
 }
 
 impl<S> fmt::Debug for Registration<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        write!(f, "Registration({})", self.id)
     }
 }
