@@ -1,20 +1,48 @@
 //! `Environment`: what the environment's variables say about proxies, read once, when the program
-//! asks for it; which of them a server is reached through is found out for each server.
+//! asks for it; which of them a server is reached through is found out for each server. And `Route`:
+//! where that is looked up.
 
-use std::fmt;
 use std::net::IpAddr;
 
-use super::proxy::Url;
+use super::proxy::Proxy;
 use super::target::Target;
 use crate::address::HostPort;
+use crate::error::{Error, Result};
 use crate::network::Network;
 
+/// A proxy, or why its URL is none: told when it would be used.
+type Given = std::result::Result<Proxy, String>;
+
+/// Which way servers are reached.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Route {
+    #[default]
+    Direct,
+    /// Through this proxy.
+    Through(Given),
+    /// As the environment said, for each target.
+    Environment(Box<Environment>),
+}
+
+impl Route {
+    /// The proxy for a target; none if it is to be reached directly.
+    pub(super) fn proxy(&self, target: &Target) -> Result<Option<&Proxy>> {
+        let given = match self {
+            Route::Direct => None,
+            Route::Through(given) => Some(given),
+            Route::Environment(environment) => environment.choose(target),
+        };
+        let proxy = given.map(|given| given.as_ref().map_err(Error::invalid));
+        proxy.transpose()
+    }
+}
+
 /// The proxies of the environment.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Environment {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Environment {
     /// For `ws://` and for `wss://`.
-    plain: Option<Url>,
-    secure: Option<Url>,
+    plain: Option<Given>,
+    secure: Option<Given>,
     exceptions: Vec<Exception>,
 }
 
@@ -35,20 +63,19 @@ enum Hosts {
 
 impl Environment {
     /// Reads the variables by a function.
-    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Environment {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Environment {
         let either = |name: &str| {
+            // In a CGI program `HTTP_PROXY` is the header `Proxy` of any request (CVE-2016-5385).
+            let forged = name == "http_proxy" && variable("REQUEST_METHOD").is_some();
+            let upper = || variable(&name.to_ascii_uppercase()).filter(|_| !forged);
             // An empty one switches off what an outer shell has set in upper case.
-            if let Some(value) = variable(name) {
-                return Some(value.trim().to_owned()).filter(|value| !value.is_empty());
-            }
-            // In a CGI program this is the header `Proxy` of any request (CVE-2016-5385).
-            if name == "http_proxy" && variable("REQUEST_METHOD").is_some() {
-                return None;
-            }
-            let value = variable(&name.to_ascii_uppercase())?;
-            Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+            let value = variable(name).or_else(upper)?.trim().to_owned();
+            Some(value).filter(|value| !value.is_empty())
         };
-        let first = |names: &[&str]| names.iter().find_map(|name| either(name)).map(Url);
+        let first = |names: &[&str]| {
+            let url = names.iter().find_map(|name| either(name));
+            url.map(|url| Proxy::parse(&url))
+        };
         Environment {
             plain: first(&["ws_proxy", "http_proxy", "https_proxy", "all_proxy"]),
             secure: first(&["wss_proxy", "https_proxy", "all_proxy"]),
@@ -56,26 +83,17 @@ impl Environment {
         }
     }
 
-    /// The proxy for a target; none if it is to be reached directly.
-    pub(crate) fn choose(&self, target: &Target) -> Option<&Url> {
+    fn choose(&self, target: &Target) -> Option<&Given> {
         let excepted = |exception: &Exception| exception.matches(&target.host, target.port);
         if self.exceptions.iter().any(excepted) {
             return None;
         }
-        match target.secure {
-            true => self.secure.as_ref(),
-            false => self.plain.as_ref(),
-        }
-    }
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Environment")
-            .field("ws", &self.plain)
-            .field("wss", &self.secure)
-            .field("exceptions", &self.exceptions.len())
-            .finish()
+        let proxy = if target.secure {
+            &self.secure
+        } else {
+            &self.plain
+        };
+        proxy.as_ref()
     }
 }
 
@@ -147,9 +165,13 @@ mod tests {
         })
     }
 
-    fn chosen<'a>(environment: &'a Environment, url: &str) -> Option<&'a str> {
+    /// The name of the proxy.
+    fn chosen(environment: &Environment, url: &str) -> Option<String> {
         let target = Target::parse(url).expect(url);
-        environment.choose(&target).map(|url| url.0.as_str())
+        let proxy = environment.choose(&target)?.as_ref().expect("a proxy");
+        let url = proxy.to_string();
+        let name = url.strip_prefix("http://")?.strip_suffix(":80")?;
+        Some(name.to_owned())
     }
 
     #[test]
@@ -197,12 +219,20 @@ mod tests {
         ];
         for (variables, ws, wss) in cases {
             let environment = environment(variables);
-            assert_eq!(chosen(&environment, "ws://h"), ws, "{variables:?}");
-            assert_eq!(chosen(&environment, "wss://h"), wss, "{variables:?}");
+            assert_eq!(
+                chosen(&environment, "ws://h").as_deref(),
+                ws,
+                "{variables:?}"
+            );
+            assert_eq!(
+                chosen(&environment, "wss://h").as_deref(),
+                wss,
+                "{variables:?}"
+            );
         }
         // In lower case it cannot come from a request.
         let cgi = [("http_proxy", "a"), ("REQUEST_METHOD", "GET")];
-        assert_eq!(chosen(&environment(&cgi), "ws://h"), Some("a"));
+        assert_eq!(chosen(&environment(&cgi), "ws://h").as_deref(), Some("a"));
     }
 
     #[test]
@@ -265,7 +295,7 @@ mod tests {
         let environment = environment(&[("all_proxy", "http://ada:secret@p")]);
         let shown = format!("{environment:?}");
         assert!(
-            shown.contains("...@p") && !shown.contains("secret"),
+            shown.contains("http://p:80") && !shown.contains("secret"),
             "{shown}"
         );
     }

@@ -7,13 +7,13 @@ use data_encoding::BASE64;
 
 /// Who we are to a server or a proxy.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Login {
-    pub(crate) name: Vec<u8>,
-    pub(crate) password: Vec<u8>,
+pub(super) struct Login {
+    pub(super) name: Vec<u8>,
+    pub(super) password: Vec<u8>,
 }
 
 impl Login {
-    pub(crate) fn new(name: impl Into<String>, password: impl Into<String>) -> Login {
+    pub(super) fn new(name: impl Into<String>, password: impl Into<String>) -> Login {
         Login {
             name: name.into().into_bytes(),
             password: password.into().into_bytes(),
@@ -21,7 +21,7 @@ impl Login {
     }
 
     /// Reads `name:password` as a URL has it, percent-encoded; without a colon it is the name.
-    pub(crate) fn of_userinfo(userinfo: &str) -> Login {
+    pub(super) fn of_userinfo(userinfo: &str) -> Login {
         let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
         Login {
             name: decode(name),
@@ -31,7 +31,7 @@ impl Login {
 
     /// The value of `Authorization` or `Proxy-Authorization`. `None` if the name has a colon, which
     /// that scheme cannot tell from the one before the password.
-    pub(crate) fn basic(&self) -> Option<String> {
+    pub(super) fn basic(&self) -> Option<String> {
         if self.name.contains(&b':') {
             return None;
         }

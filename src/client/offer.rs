@@ -3,107 +3,111 @@
 //! Everything is checked before anything is connected: a mistake in a header is told at once, and
 //! none can add a line of its own.
 
-use crate::error::{Error, Result};
-use crate::escaped::Escaped;
-use crate::http::subprotocols;
+use tungstenite::handshake::client::generate_key;
 
 use super::target::Target;
+use crate::error::{Error, Result};
+use crate::escaped::Escaped;
+use crate::http::request::Request;
+use crate::http::subprotocols;
 
 /// No server takes a request as large as this.
 const MAX_REQUEST: usize = 32 * 1024;
+/// What answers have to have been computed from (RFC 6455, section 4.1).
+pub(super) const KEY: &str = "Sec-WebSocket-Key";
+/// What the handshake sets itself.
+const OWN: [&str; 5] = [
+    "Host",
+    "Upgrade",
+    "Connection",
+    KEY,
+    "Sec-WebSocket-Version",
+];
 /// Told to the server that was named, and to nobody that it leads to.
 const CREDENTIALS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
 
 #[derive(Clone, Default)]
-pub(crate) struct Offer {
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) origin: Option<String>,
+pub(super) struct Offer {
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) origin: Option<String>,
     /// The best first.
-    pub(crate) subprotocols: Vec<String>,
+    pub(super) subprotocols: Vec<String>,
 }
 
 impl Offer {
-    /// The headers of the request to `target`, with its login; without credentials among the headers
-    /// if it is not `trusted` with them.
-    pub(crate) fn fields(
-        &self,
-        target: &Target,
-        key: &str,
-        trusted: bool,
-    ) -> Result<Vec<(String, String)>> {
+    /// The request to `target`, with its login; without credentials among the headers if it is not
+    /// `trusted` with them.
+    pub(super) fn request(&self, target: &Target, trusted: bool) -> Result<Request> {
         subprotocols::check(&self.subprotocols)?;
-        let mut fields = vec![
-            ("Host".to_owned(), target.authority()),
-            ("Upgrade".to_owned(), "websocket".to_owned()),
-            ("Connection".to_owned(), "Upgrade".to_owned()),
-            ("Sec-WebSocket-Key".to_owned(), key.to_owned()),
-            ("Sec-WebSocket-Version".to_owned(), "13".to_owned()),
+        let mut fields: Vec<(&str, String)> = vec![
+            ("Host", target.authority()),
+            ("Upgrade", "websocket".to_owned()),
+            ("Connection", "Upgrade".to_owned()),
+            (KEY, generate_key()),
+            ("Sec-WebSocket-Version", "13".to_owned()),
         ];
         if !self.subprotocols.is_empty() {
-            let names = self.subprotocols.join(", ");
-            fields.push(("Sec-WebSocket-Protocol".to_owned(), names));
+            fields.push(("Sec-WebSocket-Protocol", self.subprotocols.join(", ")));
         }
         if let Some(origin) = &self.origin {
             check_value("Origin", origin)?;
-            fields.push(("Origin".to_owned(), origin.clone()));
+            fields.push(("Origin", origin.clone()));
         }
         for (name, value) in &self.headers {
-            self.check_name(name, &fields)?;
+            self.check_name(name)?;
             check_value(name, value)?;
-            if trusted || !CREDENTIALS.iter().any(|c| c.eq_ignore_ascii_case(name)) {
-                fields.push((name.clone(), value.clone()));
+            if trusted || !is_one_of(&CREDENTIALS, name) {
+                fields.push((name, value.clone()));
             }
         }
-        let given = |(name, _): &(String, String)| name.eq_ignore_ascii_case("Authorization");
         if let Some(login) = &target.login
-            && !fields.iter().any(given)
+            && !fields
+                .iter()
+                .any(|(name, _)| is_one_of(&CREDENTIALS[..1], name))
         {
-            let basic = login.basic().ok_or_else(|| {
-                Error::invalid("a user name with a colon cannot be sent by HTTP".to_owned())
-            })?;
-            fields.push(("Authorization".to_owned(), basic));
+            let basic = login.basic();
+            let colon = || Error::invalid("a user name with a colon cannot be sent by HTTP");
+            fields.push((CREDENTIALS[0], basic.ok_or_else(colon)?));
         }
-        let size: usize = fields
+        let sizes = fields
             .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum::<usize>()
-            + target.path.len();
+            .map(|(name, value)| name.len() + value.len() + 4);
+        let size = sizes.sum::<usize>() + target.path.len();
         if size > MAX_REQUEST {
             return Err(Error::invalid(format!(
                 "a request of {size} bytes is larger than the limit of {MAX_REQUEST} bytes"
             )));
         }
-        Ok(fields)
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, &**v)).collect();
+        Ok(Request::of_client(&target.path, &fields))
     }
 
-    fn check_name(&self, name: &str, own: &[(String, String)]) -> Result<()> {
+    fn check_name(&self, name: &str) -> Result<()> {
         if !subprotocols::is_token(name) {
             // Not what stands behind a colon: it may be a value, and a secret.
-            let shown = name.split([':', ' ']).next().unwrap_or_default();
-            return Err(Error::invalid(format!(
-                "'{}' is no name of a header",
-                Escaped(shown)
-            )));
+            let shown = Escaped(name.split([':', ' ']).next().unwrap_or_default());
+            return Err(Error::invalid(format!("'{shown}' is no name of a header")));
         }
         let is = |other: &str| other.eq_ignore_ascii_case(name);
-        if is("Sec-WebSocket-Protocol") {
-            let why = "the header Sec-WebSocket-Protocol is set by offering subprotocols";
-            return Err(Error::invalid(why.to_owned()));
-        }
-        if is("Sec-WebSocket-Extensions") {
-            let why = "extensions cannot be offered, as none is spoken here";
-            return Err(Error::invalid(why.to_owned()));
-        }
-        if is("Origin") && self.origin.is_some() {
-            return Err(Error::invalid("the origin is given twice".to_owned()));
-        }
-        if own.iter().take(5).any(|(own, _)| is(own)) {
+        let why = if is("Sec-WebSocket-Protocol") {
+            "the header Sec-WebSocket-Protocol is set by offering subprotocols"
+        } else if is("Sec-WebSocket-Extensions") {
+            "extensions cannot be offered, as none is spoken here"
+        } else if is("Origin") && self.origin.is_some() {
+            "the origin is given twice"
+        } else if is_one_of(&OWN, name) {
             return Err(Error::invalid(format!(
                 "the header {name} is set by the handshake itself"
             )));
-        }
-        Ok(())
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid(why))
     }
+}
+
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
 fn check_value(name: &str, value: &str) -> Result<()> {
@@ -121,19 +125,18 @@ mod tests {
     use super::*;
     use crate::client::login::Login;
 
-    fn fields(offer: &Offer, url: &str, trusted: bool) -> Result<Vec<(String, String)>> {
-        offer.fields(&Target::parse(url).expect(url), "key", trusted)
+    fn request(offer: &Offer, url: &str, trusted: bool) -> Result<Request> {
+        offer.request(&Target::parse(url).expect(url), trusted)
     }
 
     /// The value of one header, which must not stand twice.
     fn value(offer: &Offer, url: &str, trusted: bool, name: &str) -> Option<String> {
-        let fields = fields(offer, url, trusted).expect(url);
-        let mut values = fields
-            .into_iter()
+        let request = request(offer, url, trusted).expect(url);
+        let values = request
+            .headers()
             .filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        let (first, second) = (values.next(), values.next());
-        assert_eq!(second, None, "{name} stands twice");
-        first.map(|(_, value)| value)
+        assert!(values.count() <= 1, "{name} stands twice");
+        request.header(name).map(str::to_owned)
     }
 
     fn header(name: &str, value: &str) -> Offer {
@@ -211,12 +214,12 @@ mod tests {
             (protocols(&["a", "b", "a"]), "a is given twice"),
         ];
         for (offer, why) in cases {
-            let error = fields(&offer, "ws://h/", true).expect_err(why);
+            let error = request(&offer, "ws://h/", true).expect_err(why);
             assert!(matches!(error, Error::Invalid { .. }), "{error}");
             let text = error.to_string();
             assert!(text.contains(why) && !text.contains("secret"), "{text}");
         }
-        let error = fields(&Offer::default(), "ws://a%3Ab:secret@h/", true).expect_err("a colon");
+        let error = request(&Offer::default(), "ws://a%3Ab:secret@h/", true).expect_err("a colon");
         let text = error.to_string();
         assert!(text.contains("colon") && !text.contains("secret"), "{text}");
         let offered = value(

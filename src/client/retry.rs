@@ -4,13 +4,14 @@
 //! All in the thread that asks for the next connection; another thread may stop it.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client::ClientBuilder;
+use super::builder::ClientBuilder;
 use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::lock::{Lock, Signal};
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -61,6 +62,24 @@ pub struct Retry {
     /// When the last connection was given.
     given: Option<Instant>,
     over: bool,
+}
+
+impl ClientBuilder {
+    /// Connects again and again: an endless iterator of connections, which waits between attempts
+    /// that fail. Does nothing until it is asked for the first one.
+    ///
+    /// ```no_run
+    /// for ws in plainws::Client::builder().retry("ws://localhost:8765/counter") {
+    ///     let ws = ws?; // what will not pass by trying again
+    ///     while let Ok(message) = ws.recv() {
+    ///         println!("{message}");
+    ///     }
+    /// }
+    /// # Ok::<(), plainws::Error>(())
+    /// ```
+    pub fn retry(&self, url: &str) -> Retry {
+        Retry::new(self.clone(), url)
+    }
 }
 
 type OnFailure = Box<dyn FnMut(&Error, Duration) + Send>;
@@ -119,35 +138,54 @@ impl Retry {
         self.delay.unwrap_or(self.first_delay).min(self.max_delay)
     }
 
-    /// Waits for a delay, and makes the next one longer. False when it was stopped.
-    fn wait(&mut self, error: &Error) -> bool {
+    /// Waits for a delay, or until it is stopped, and makes the next one longer.
+    fn wait(&mut self, error: &Error) {
         let delay = self.delay();
-        let longer = Duration::try_from_secs_f64(delay.as_secs_f64() * GROWTH);
-        self.delay = Some(longer.unwrap_or(self.max_delay));
-        let part = rand::random::<f64>() / 2.0 + 0.5;
+        let times = |factor: f64| Duration::try_from_secs_f64(delay.as_secs_f64() * factor);
+        self.delay = Some(times(GROWTH).unwrap_or(self.max_delay));
         // The longest one of all does not stand a rounding upwards.
-        let shortened = Duration::try_from_secs_f64(delay.as_secs_f64() * part);
-        let delay = shortened.unwrap_or(delay);
+        let shortened = times(rand::random::<f64>() / 2.0 + 0.5).unwrap_or(delay);
         if let Some(tell) = &mut self.on_failure {
-            tell(error, delay);
+            tell(error, shortened);
         }
-        self.stop.wait(delay)
+        self.stop.wait(shortened);
     }
 
-    /// After a connection: waits if it was a short one, else the delays start afresh. False when it
-    /// was stopped.
-    fn follow(&mut self) -> bool {
-        let Some(given) = self.given.take() else {
-            return true;
+    /// After a connection: waits if it was a short one, else the delays start afresh.
+    fn follow(&mut self) {
+        let Some(lived) = self.given.take().map(|given| given.elapsed()) else {
+            return;
         };
-        let lived = given.elapsed();
         if lived < self.delay() {
             let ended = format!("the connection ended after {lived:.1?}");
-            self.wait(&Error::other(ended))
+            self.wait(&Error::other(ended));
         } else {
             self.delay = None;
-            true
         }
+    }
+
+    /// The next connection, or what will not pass; `None` when it was stopped.
+    fn connect(&mut self) -> Option<Result<Connection>> {
+        self.follow();
+        while !self.stop.is_set() {
+            let connected = self.client.connect(&self.url);
+            // A connection that nobody wants any more is closed as it is dropped.
+            if self.stop.is_set() {
+                break;
+            }
+            let Err(error) = connected else {
+                self.failures = 0;
+                self.given = Some(Instant::now());
+                return Some(connected);
+            };
+            self.failures += 1;
+            let enough = self.attempts.is_some_and(|most| self.failures >= most);
+            if enough || !may_pass(&error) {
+                return Some(Err(error));
+            }
+            self.wait(&error);
+        }
+        None
     }
 }
 
@@ -155,39 +193,12 @@ impl Iterator for Retry {
     type Item = Result<Connection>;
 
     fn next(&mut self) -> Option<Result<Connection>> {
-        if self.over || !self.follow() {
-            self.over = true;
+        if self.over {
             return None;
         }
-        loop {
-            if self.stop.is_set() {
-                break;
-            }
-            let error = match self.client.connect(&self.url) {
-                // A connection that nobody wants any more is closed as it is dropped.
-                Ok(_) if self.stop.is_set() => break,
-                Ok(connection) => {
-                    self.failures = 0;
-                    self.given = Some(Instant::now());
-                    return Some(Ok(connection));
-                }
-                Err(error) => error,
-            };
-            if self.stop.is_set() {
-                break;
-            }
-            self.failures += 1;
-            let enough = self.attempts.is_some_and(|most| self.failures >= most);
-            if enough || !may_pass(&error) {
-                self.over = true;
-                return Some(Err(error));
-            }
-            if !self.wait(&error) {
-                break;
-            }
-        }
-        self.over = true;
-        None
+        let next = self.connect();
+        self.over = !matches!(next, Some(Ok(_)));
+        next
     }
 }
 
@@ -230,43 +241,26 @@ impl Stopper {
 
 #[derive(Debug, Default)]
 struct Stop {
-    stopped: Mutex<bool>,
-    told: Condvar,
+    stopped: Lock<bool>,
+    told: Signal,
 }
 
 impl Stop {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn set(&self) {
-        *self.lock() = true;
+        *self.stopped.lock() = true;
         self.told.notify_all();
     }
 
     fn is_set(&self) -> bool {
-        *self.lock()
+        *self.stopped.lock()
     }
 
-    /// Waits; false at once when it is stopped.
-    fn wait(&self, delay: Duration) -> bool {
+    /// Waits, unless it is stopped.
+    fn wait(&self, delay: Duration) {
         let deadline = Deadline::after(delay);
-        let mut stopped = self.lock();
-        while !*stopped {
-            let Some(left) = deadline.remaining() else {
-                // Longer than the clock goes.
-                stopped = self
-                    .told
-                    .wait(stopped)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            if left.is_zero() {
-                return true;
-            }
-            let waited = self.told.wait_timeout(stopped, left);
-            stopped = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut stopped = self.stopped.lock();
+        while !*stopped && !deadline.has_passed() {
+            stopped = self.told.wait(stopped, deadline);
         }
-        false
     }
 }

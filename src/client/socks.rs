@@ -8,11 +8,10 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::attempt::Attempt;
 use super::login::Login;
-use super::target;
+use super::transport::Transport;
+use super::url;
 use crate::error::{Error, Result};
-use crate::wire::Wire;
 
 const VERSION: u8 = 5;
 /// Of the messages with name and password.
@@ -25,69 +24,56 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// Asks the proxy at the other end of the wire, whose `name` errors have, to connect to a host: an
-/// address, or a name which it resolves.
-pub(crate) fn connect(
-    attempt: &Attempt,
-    wire: &Wire,
-    name: &str,
+/// Asks the proxy at the other end to connect to a host: an address, or a name which it resolves.
+pub(super) fn connect(
+    transport: &Transport<'_>,
     login: Option<&Login>,
     host: &str,
     port: u16,
 ) -> Result<()> {
-    let talk = Talk {
-        attempt,
-        wire,
-        name,
-    };
     let request = request(host, port)?;
-    talk.greet(login)?;
-    attempt.send(wire, &request, name)?;
-    let [version, code, _, kind] = talk.receive()?;
-    talk.check_version(version, VERSION)?;
+    greet(transport, login)?;
+    transport.send(&request)?;
+    let [version, code, _, kind] = receive(transport)?;
+    check_version(transport, version, VERSION)?;
     if code != 0 {
         let (error, why) = refusal(code);
-        let place = target::place(host, port);
-        let what = format!("{name} does not connect to {place}");
+        let what = format!(
+            "{} does not connect to {}",
+            transport.name,
+            url::place(host, port)
+        );
         return Err(match error {
             Some(kind) => Error::io(what, io::Error::new(kind, why)),
             None => Error::handshake(format!("{what}: {why}")),
         });
     }
-    // The address that it connects from, which nobody needs.
-    match kind {
-        IPV4 => talk.receive::<6>().map(drop),
-        IPV6 => talk.receive::<18>().map(drop),
-        NAME => {
-            let [length] = talk.receive()?;
-            for _ in 0..usize::from(length) + 2 {
-                talk.receive::<1>()?;
-            }
-            Ok(())
+    // The address that it connects from, and its port, which nobody needs.
+    let length = match kind {
+        IPV4 => 4,
+        IPV6 => 16,
+        NAME => usize::from(receive::<1>(transport)?[0]),
+        _ => {
+            return Err(wrong(
+                transport,
+                "answered an address of no kind that SOCKS 5 has",
+            ));
         }
-        _ => Err(talk.wrong("an address of no kind that SOCKS 5 has")),
+    };
+    for _ in 0..length + 2 {
+        receive::<1>(transport)?;
     }
+    Ok(())
 }
 
 /// Asks for a connection.
 fn request(host: &str, port: u16) -> Result<Vec<u8>> {
-    let mut request = vec![VERSION, CONNECT, 0];
-    match host.parse() {
-        Ok(IpAddr::V4(address)) => {
-            request.push(IPV4);
-            request.extend_from_slice(&address.octets());
-        }
-        Ok(IpAddr::V6(address)) => {
-            request.push(IPV6);
-            request.extend_from_slice(&address.octets());
-        }
-        Err(_) => {
-            request.push(NAME);
-            request.extend_from_slice(&counted(host.as_bytes(), "the name of the host")?);
-        }
-    }
-    request.extend_from_slice(&port.to_be_bytes());
-    Ok(request)
+    let (kind, host) = match host.parse() {
+        Ok(IpAddr::V4(address)) => (IPV4, address.octets().to_vec()),
+        Ok(IpAddr::V6(address)) => (IPV6, address.octets().to_vec()),
+        Err(_) => (NAME, counted(host.as_bytes(), "the name of the host")?),
+    };
+    Ok([&[VERSION, CONNECT, 0, kind], &*host, &port.to_be_bytes()].concat())
 }
 
 /// Length and bytes.
@@ -124,81 +110,72 @@ fn refusal(code: u8) -> (Option<io::ErrorKind>, String) {
     (kind, format!("{why} (SOCKS code {code})"))
 }
 
-struct Talk<'a> {
-    attempt: &'a Attempt,
-    wire: &'a Wire,
-    name: &'a str,
+/// Agrees on whether the proxy wants to know who we are, and says it.
+fn greet(transport: &Transport<'_>, login: Option<&Login>) -> Result<()> {
+    let hello: &[u8] = match login {
+        Some(_) => &[VERSION, 2, NO_LOGIN, WITH_LOGIN],
+        None => &[VERSION, 1, NO_LOGIN],
+    };
+    // Before anything is sent: a password that cannot be sent is a mistake of ours.
+    let secret = login
+        .map(|login| secret(login, &transport.name))
+        .transpose()?;
+    transport.send(hello)?;
+    let [version, method] = receive(transport)?;
+    check_version(transport, version, VERSION)?;
+    Err(wrong(
+        transport,
+        match (method, secret) {
+            (NO_LOGIN, _) => return Ok(()),
+            (WITH_LOGIN, Some(secret)) => {
+                transport.send(&secret)?;
+                let [version, code] = receive(transport)?;
+                check_version(transport, version, LOGIN_VERSION)?;
+                if code == 0 {
+                    return Ok(());
+                }
+                "does not accept this name and password"
+            }
+            (NO_METHOD, None) => {
+                "wants to know who we are; put name and password into its URL, as \
+                 socks5h://NAME:PASSWORD@HOST"
+            }
+            (NO_METHOD, Some(_)) => "wants another kind of login than name and password",
+            _ => "answered a way to log in that was not offered",
+        },
+    ))
 }
 
-impl Talk<'_> {
-    /// Agrees on whether the proxy wants to know who we are, and says it.
-    fn greet(&self, login: Option<&Login>) -> Result<()> {
-        let hello: &[u8] = match login {
-            Some(_) => &[VERSION, 2, NO_LOGIN, WITH_LOGIN],
-            None => &[VERSION, 1, NO_LOGIN],
-        };
-        // Before anything is sent: a password that cannot be sent is a mistake of ours.
-        let secret = login.map(|login| self.secret(login)).transpose()?;
-        self.attempt.send(self.wire, hello, self.name)?;
-        let [version, method] = self.receive()?;
-        self.check_version(version, VERSION)?;
-        match (method, secret) {
-            (NO_LOGIN, _) => Ok(()),
-            (WITH_LOGIN, Some(secret)) => {
-                self.attempt.send(self.wire, &secret, self.name)?;
-                let [version, code] = self.receive()?;
-                self.check_version(version, LOGIN_VERSION)?;
-                match code {
-                    0 => Ok(()),
-                    _ => Err(self.refused("does not accept this name and password")),
-                }
-            }
-            (NO_METHOD, None) => Err(self.refused(
-                "wants to know who we are; put name and password into its URL, as socks5h://NAME:PASSWORD@HOST",
-            )),
-            (NO_METHOD, Some(_)) => {
-                Err(self.refused("wants another kind of login than name and password"))
-            }
-            _ => Err(self.wrong("a way to log in that was not offered")),
-        }
-    }
+fn secret(login: &Login, proxy: &str) -> Result<Vec<u8>> {
+    let name = counted(&login.name, &format!("the user name for {proxy}"))?;
+    // An empty password is none that RFC 1929 allows, but many proxies take it.
+    let password = match login.password.is_empty() {
+        true => vec![0],
+        false => counted(&login.password, &format!("the password for {proxy}"))?,
+    };
+    Ok([&[LOGIN_VERSION], &*name, &*password].concat())
+}
 
-    fn secret(&self, login: &Login) -> Result<Vec<u8>> {
-        let name = counted(&login.name, &format!("the user name for {}", self.name))?;
-        // An empty password is none that RFC 1929 allows, but many proxies take it.
-        let password = match login.password.is_empty() {
-            true => vec![0],
-            false => counted(&login.password, &format!("the password for {}", self.name))?,
-        };
-        Ok([&[LOGIN_VERSION], &*name, &*password].concat())
+/// Exactly so many bytes.
+fn receive<const N: usize>(transport: &Transport<'_>) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        filled += transport.receive(&mut bytes[filled..])?;
     }
+    Ok(bytes)
+}
 
-    /// Exactly so many bytes.
-    fn receive<const N: usize>(&self) -> Result<[u8; N]> {
-        let mut bytes = [0; N];
-        let mut filled = 0;
-        while filled < N {
-            let rest = &mut bytes[filled..];
-            filled += self.attempt.receive(self.wire, rest, self.name)?;
-        }
-        Ok(bytes)
+fn check_version(transport: &Transport<'_>, version: u8, expected: u8) -> Result<()> {
+    match version {
+        v if v == expected => Ok(()),
+        b'H' => Err(wrong(transport, "answered HTTP; write http:// in its URL")),
+        _ => Err(wrong(transport, "answered something that is not SOCKS 5")),
     }
+}
 
-    fn check_version(&self, version: u8, expected: u8) -> Result<()> {
-        match version {
-            v if v == expected => Ok(()),
-            b'H' => Err(self.wrong("HTTP; write http:// in its URL")),
-            _ => Err(self.wrong("something that is not SOCKS 5")),
-        }
-    }
-
-    fn wrong(&self, what: &str) -> Error {
-        Error::handshake(format!("{} answered {what}", self.name))
-    }
-
-    fn refused(&self, why: &str) -> Error {
-        Error::handshake(format!("{} {why}", self.name))
-    }
+fn wrong(transport: &Transport<'_>, what: &str) -> Error {
+    Error::handshake(format!("{} {what}", transport.name))
 }
 
 #[cfg(test)]

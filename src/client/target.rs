@@ -4,44 +4,40 @@
 //! resolved or connected here. No error shows a password, also not that of a URL it cannot read.
 
 use std::fmt::{self, Write};
-use std::net::Ipv6Addr;
 
 use super::login::Login;
-use crate::address::HostPort;
+use super::url::{self, Authority, Parsed};
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
 
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(super) struct Target {
     /// `wss`.
-    pub(crate) secure: bool,
-    /// An IPv6 address stands without its brackets, as resolvers and certificates want it.
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(super) secure: bool,
+    /// An IPv6 address stands without its brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
     /// Path and query, in ASCII.
-    pub(crate) path: String,
-    pub(crate) login: Option<Login>,
+    pub(super) path: String,
+    pub(super) login: Option<Login>,
 }
 
 impl Target {
     /// Reads a URL that somebody has typed.
-    pub(crate) fn parse(url: &str) -> Result<Target> {
-        let read = split_scheme(url).and_then(|(scheme, rest)| {
-            let secure = match &*scheme {
-                "ws" => false,
-                "wss" => true,
-                _ => return Err("its scheme is not ws or wss"),
-            };
-            if rest.contains('#') {
-                return Err("it has a fragment");
+    pub(super) fn parse(url: &str) -> Result<Target> {
+        let read = match url::split_scheme(url) {
+            None => Err("it does not begin with a scheme and ://"),
+            Some((scheme, _)) if scheme != "ws" && scheme != "wss" => {
+                Err("its scheme is not ws or wss")
             }
-            Target::read(secure, rest)
-        });
+            Some((_, rest)) if rest.contains('#') => Err("it has a fragment"),
+            Some((scheme, rest)) => Target::read(scheme == "wss", rest),
+        };
         read.map_err(|why| {
             Error::invalid(format!(
                 "'{}' is no WebSocket URL: {why}; write ws://HOST[:PORT][/PATH], or wss:// for TLS",
-                Escaped(&without_login(url))
+                Escaped(&url::without_login(url))
             ))
         })
     }
@@ -49,9 +45,9 @@ impl Target {
     /// Where a `Location` leads (RFC 3986, section 5), which may be `http` as well: redirects are
     /// made by web servers. The login stays where it belongs: with scheme, host and port, unless
     /// the location has one of its own.
-    pub(crate) fn follow(&self, location: &str) -> Result<Target> {
+    pub(super) fn follow(&self, location: &str) -> Result<Target> {
         let reference = location.split('#').next().unwrap_or_default();
-        let read = if let Some((scheme, rest)) = scheme_of(reference) {
+        let read = if let Some((scheme, rest)) = url::split_scheme(reference) {
             match &*scheme {
                 "ws" | "http" => Target::read(false, rest),
                 "wss" | "https" => Target::read(true, rest),
@@ -65,7 +61,7 @@ impl Target {
         let mut next = read.map_err(|why| {
             Error::handshake(format!(
                 "{self} redirects to '{}', which is no URL to follow: {why}",
-                Escaped(&without_login(location))
+                Escaped(&url::without_login(location))
             ))
         })?;
         if self.secure && !next.secure {
@@ -80,7 +76,7 @@ impl Target {
     }
 
     /// The same server with another path.
-    fn join(&self, reference: &str) -> std::result::Result<Target, &'static str> {
+    fn join(&self, reference: &str) -> Parsed<Target> {
         let (old, _) = split_query(&self.path);
         let (path, query) = split_query(reference);
         let path = match path {
@@ -99,43 +95,35 @@ impl Target {
     }
 
     /// Reads what stands behind `ws://`.
-    fn read(secure: bool, rest: &str) -> std::result::Result<Target, &'static str> {
+    fn read(secure: bool, rest: &str) -> Parsed<Target> {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        let (login, authority) = match authority.rsplit_once('@') {
-            Some((userinfo, authority)) => (Some(Login::of_userinfo(userinfo)), authority),
-            None => (None, authority),
-        };
-        let (host, port) = split_authority(authority)?;
-        let path = match path {
-            path if path.starts_with('/') => encode(path)?,
-            query => format!("/{}", encode(query)?),
-        };
+        let Authority { login, host, port } = Authority::parse(authority)?;
+        let slash = if path.starts_with('/') { "" } else { "/" };
         Ok(Target {
             secure,
-            host: host.to_owned(),
+            host,
             port: port.unwrap_or(default_port(secure)),
-            path,
+            path: format!("{slash}{}", encode(path)?),
             login,
         })
     }
 
     /// `host:port`, as errors name it.
-    pub(crate) fn place(&self) -> String {
-        place(&self.host, self.port)
+    pub(super) fn place(&self) -> String {
+        url::place(&self.host, self.port)
     }
 
     /// The value of `Host`: without the default port, which some servers do not know as theirs.
-    pub(crate) fn authority(&self) -> String {
-        let place = self.place();
-        match HostPort::parse(&place) {
-            Ok(parsed) if self.port == default_port(self.secure) => parsed.name.to_owned(),
-            _ => place,
+    pub(super) fn authority(&self) -> String {
+        match self.port == default_port(self.secure) {
+            true => url::bracketed(&self.host),
+            false => self.place(),
         }
     }
 
     /// Whether both have scheme, host and port in common, so that what one may know the other may.
-    pub(crate) fn is_same_origin(&self, other: &Target) -> bool {
+    pub(super) fn is_same_origin(&self, other: &Target) -> bool {
         let host = self.host.eq_ignore_ascii_case(&other.host);
         host && (self.secure, self.port) == (other.secure, other.port)
     }
@@ -149,72 +137,6 @@ impl fmt::Display for Target {
     }
 }
 
-/// `host:port`; an IPv6 address in brackets.
-pub(crate) fn place(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
-/// A URL that may not be one, as an error may show it: all that could be a password is gone.
-pub(crate) fn without_login(url: &str) -> String {
-    // The last `@`, wherever it stands: a password with a bare slash moves the end of the host.
-    let Some((before, rest)) = url.rsplit_once('@') else {
-        return url.to_owned();
-    };
-    let scheme = before.find("//").map_or("", |at| &before[..at + 2]);
-    format!("{scheme}...@{rest}")
-}
-
-/// Splits `scheme://rest`.
-pub(crate) fn split_scheme(url: &str) -> std::result::Result<(String, &str), &'static str> {
-    scheme_of(url).ok_or("it does not begin with a scheme and ://")
-}
-
-fn scheme_of(url: &str) -> Option<(String, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let fine = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    let is_scheme =
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(fine);
-    is_scheme.then(|| (scheme.to_ascii_lowercase(), rest))
-}
-
-/// Splits `host[:port]`; the brackets of IPv6 are taken off.
-pub(crate) fn split_authority(
-    authority: &str,
-) -> std::result::Result<(&str, Option<u16>), &'static str> {
-    let parsed = HostPort::parse(authority)?;
-    let address = parsed.in_brackets().map(str::parse::<Ipv6Addr>);
-    if address.is_some_and(|address| address.is_err()) {
-        return Err("what stands in [] is no IPv6 address");
-    }
-    let host = parsed.host();
-    if host.is_empty() {
-        return Err("it has no host");
-    }
-    if !host.is_ascii() {
-        // Which characters look alike is a field of its own: this is left to who types the name.
-        return Err("its host is not ASCII; write it in punycode, as xn--...");
-    }
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
-    if !host.bytes().all(fine) {
-        return Err("its host has a character that host names have not");
-    }
-    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let port = match parsed.port {
-        // RFC 3986, section 3.2.3: an empty port is the default one.
-        None | Some("") => None,
-        Some(port) if !digits(port) => return Err("its port is not a number"),
-        Some(_) => {
-            let port = parsed.number().filter(|port| *port != 0);
-            Some(port.ok_or("its port is not one of 1 to 65535")?)
-        }
-    };
-    Ok((host, port))
-}
-
 fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
 }
@@ -225,7 +147,7 @@ fn split_query(path: &str) -> (&str, &str) {
 }
 
 /// Percent-encodes what a request line cannot carry; what is encoded already stays.
-fn encode(path: &str) -> std::result::Result<String, &'static str> {
+fn encode(path: &str) -> Parsed<String> {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
@@ -244,18 +166,16 @@ fn encode(path: &str) -> std::result::Result<String, &'static str> {
 /// Resolves `.` and `..` (RFC 3986, section 5.2.4) of a path that begins with a slash.
 fn without_dots(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
-    let mut last_is_folder = false;
     for segment in path.split('/').skip(1) {
-        last_is_folder = matches!(segment, "." | "..");
         match segment {
             "." => {}
-            ".." => {
-                segments.pop();
-            }
+            ".." => drop(segments.pop()),
             segment => segments.push(segment),
         }
     }
-    let end = if last_is_folder && !segments.is_empty() {
+    // What ends with one of them is a folder.
+    let is_folder = path.ends_with("/.") || path.ends_with("/..");
+    let end = if is_folder && !segments.is_empty() {
         "/"
     } else {
         ""

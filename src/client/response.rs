@@ -1,60 +1,57 @@
-//! `Answer`: what a server says to the opening handshake, or a proxy to CONNECT.
+//! `ResponseHead`: what a server says to the opening handshake, or a proxy to CONNECT.
 //!
-//! Reads a head within the attempt's deadline, skips interim answers, checks an upgrade (RFC 6455,
-//! section 4.1), and takes the beginning of a refusal's body. Whatever comes, the memory it costs
-//! and the time it takes have bounds.
+//! Reads a head within the attempt's deadline, skips interim ones, and checks an upgrade (RFC 6455,
+//! section 4.1). Whatever comes, the memory it costs and the time it takes have bounds.
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use httparse::Status;
 use tungstenite::handshake::derive_accept_key;
 
-use super::attempt::{self, Attempt};
-use crate::deadline::Deadline;
+use super::body;
+use super::transport::Transport;
 use crate::error::{Error, Refused, Result};
 use crate::escaped::Escaped;
-use crate::http::request;
-use crate::wire::Wire;
+use crate::http::request::head_end;
 
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 /// A server has no reason to say `100 Continue` or `103 Early Hints` more often.
 const MAX_INTERIM: usize = 8;
-/// What a refusal says is worth waiting for a little, but it is not needed.
-const MAX_BODY: usize = 4096;
-const BODY_TIMEOUT: Duration = Duration::from_secs(1);
-/// With the sizes of chunks between its parts.
-const MAX_CHUNKED: usize = 16 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(super) struct ResponseHead {
     http_1_0: bool,
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
     /// What came behind the head.
-    pub(crate) rest: Vec<u8>,
+    pub(super) rest: Vec<u8>,
 }
 
-impl Answer {
-    /// Waits for the answer `from` somebody.
-    pub(crate) fn read(attempt: &Attempt, wire: &Wire, from: impl Display) -> Result<Answer> {
+impl ResponseHead {
+    /// Waits for the answer of whoever is at the other end.
+    pub(super) fn read(transport: &Transport<'_>) -> Result<ResponseHead> {
+        let (from, attempt) = (&transport.name, transport.attempt);
         let mut bytes = Vec::new();
         for _ in 0..=MAX_INTERIM {
-            let end = read_head(attempt, wire, &mut bytes, &from)?;
+            let end = read_head(transport, &mut bytes)?;
             let rest = bytes.split_off(end);
-            let answer = Answer::parse(&bytes, rest, attempt, &from)?;
-            if !matches!(answer.status, 100 | 102..=199) {
-                return Ok(answer);
+            let head = ResponseHead::parse(&bytes, rest, from)?;
+            attempt.log_line('<', first_line(&bytes));
+            for (name, value) in &head.headers {
+                attempt.log_header('<', name, value);
             }
-            bytes = answer.rest;
+            if !matches!(head.status, 100 | 102..=199) {
+                return Ok(head);
+            }
+            bytes = head.rest;
         }
         Err(Error::handshake(format!(
             "{from} gave more than {MAX_INTERIM} interim answers and no final one"
         )))
     }
 
-    fn parse(head: &[u8], rest: Vec<u8>, attempt: &Attempt, from: impl Display) -> Result<Answer> {
+    fn parse(head: &[u8], rest: Vec<u8>, from: impl Display) -> Result<ResponseHead> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut headers);
         match parsed.parse(head) {
@@ -67,21 +64,14 @@ impl Answer {
             }
             Err(error) => return Err(no_http(from, error)),
         }
-        let (status, http_1_0) = (parsed.code.unwrap_or(0), parsed.version == Some(0));
-        let reason = parsed.reason.unwrap_or_default();
-        let minor = u8::from(!http_1_0);
-        let line = format!("HTTP/1.{minor} {status} {reason}");
-        attempt.log_line('<', line.trim_end());
-        let mut headers = Vec::with_capacity(parsed.headers.len());
-        for header in parsed.headers.iter() {
-            let value = String::from_utf8_lossy(header.value).trim().to_owned();
-            attempt.log_header('<', header.name, &value);
-            headers.push((header.name.to_owned(), value));
-        }
-        Ok(Answer {
-            http_1_0,
-            status,
-            headers,
+        let headers = parsed.headers.iter().map(|header| {
+            let value = String::from_utf8_lossy(header.value);
+            (header.name.to_owned(), value.trim().to_owned())
+        });
+        Ok(ResponseHead {
+            http_1_0: parsed.version == Some(0),
+            status: parsed.code.unwrap_or(0),
+            headers: headers.collect(),
             rest,
         })
     }
@@ -100,13 +90,13 @@ impl Answer {
     }
 
     /// Where a redirect leads to.
-    pub(crate) fn location(&self) -> Option<&str> {
+    pub(super) fn location(&self) -> Option<&str> {
         let redirects = matches!(self.status, 301 | 302 | 303 | 307 | 308);
         self.all("Location").next().filter(|_| redirects)
     }
 
     /// What a client must check in an answer of 101. The subprotocol agreed on.
-    pub(crate) fn check(&self, key: &str, offered: &[String]) -> Result<Option<Box<str>>> {
+    pub(super) fn check(&self, key: &str, offered: &[String]) -> Result<Option<Box<str>>> {
         let wrong = |why: String| Err(Error::handshake(format!("the server's answer {why}")));
         if self.http_1_0 {
             // A proxy that does not know what it passes on (RFC 9110, section 7.8).
@@ -145,62 +135,20 @@ impl Answer {
     }
 
     /// An answer that is no upgrade, with what it says.
-    pub(crate) fn refused(self, attempt: &Attempt, wire: &Wire, proxy: Option<String>) -> Error {
-        let body = self.body(wire, attempt.deadline.or(Deadline::after(BODY_TIMEOUT)));
+    pub(super) fn refused(self, transport: &Transport<'_>, proxy: Option<String>) -> Error {
         Error::Refused(Box::new(Refused {
             proxy,
             status: self.status,
+            body: body::read(&self.headers, self.rest, transport),
             headers: self.headers,
-            body,
         }))
-    }
-
-    /// The body as far as it is worth reading: nothing that is not plain text as it stands.
-    fn body(&self, wire: &Wire, deadline: Deadline) -> String {
-        let coding = self.all("Content-Encoding").next();
-        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-            return String::new();
-        }
-        let chunked = match self.all("Transfer-Encoding").next() {
-            None => false,
-            Some(coding) if coding.eq_ignore_ascii_case("chunked") => true,
-            Some(_) => return String::new(),
-        };
-        let length = self.all("Content-Length").next();
-        let length = length.and_then(|length| length.parse().ok());
-        let length = length.unwrap_or(MAX_BODY).min(MAX_BODY);
-        let mut bytes = self.rest.clone();
-        loop {
-            let (mut text, complete) = match chunked {
-                true => unchunk(&bytes),
-                false => (
-                    bytes.get(..length).unwrap_or(&bytes).to_vec(),
-                    bytes.len() >= length,
-                ),
-            };
-            let mut buffer = [0; 1024];
-            let more = match complete {
-                true => 0,
-                // What came before the end of time or of the stream counts.
-                false => attempt::receive(wire, &mut buffer, deadline).unwrap_or(0),
-            };
-            if more == 0 {
-                text.truncate(MAX_BODY);
-                return readable(text);
-            }
-            bytes.extend_from_slice(&buffer[..more]);
-        }
     }
 }
 
 /// Reads until a whole head is there; where it ends.
-fn read_head(
-    attempt: &Attempt,
-    wire: &Wire,
-    bytes: &mut Vec<u8>,
-    from: impl Display,
-) -> Result<usize> {
+fn read_head(transport: &Transport<'_>, bytes: &mut Vec<u8>) -> Result<usize> {
     const BEGINNING: &[u8] = b"HTTP/";
+    let from = &transport.name;
     let mut buffer = [0; 4096];
     loop {
         // Who speaks something else may never send an empty line.
@@ -208,7 +156,7 @@ fn read_head(
         if bytes[..beginning] != BEGINNING[..beginning] {
             return Err(no_http(from, what_else(bytes)));
         }
-        if let Some(end) = request::head_end(bytes).filter(|end| *end <= MAX_HEAD) {
+        if let Some(end) = head_end(bytes).filter(|end| *end <= MAX_HEAD) {
             return Ok(end);
         }
         if bytes.len() > MAX_HEAD {
@@ -216,7 +164,7 @@ fn read_head(
                 "the head of the answer of {from} is longer than the limit of {MAX_HEAD} bytes"
             )));
         }
-        let read = attempt.receive(wire, &mut buffer, &from)?;
+        let read = transport.receive(&mut buffer)?;
         bytes.extend_from_slice(&buffer[..read]);
     }
 }
@@ -230,46 +178,13 @@ fn what_else(bytes: &[u8]) -> String {
     if matches!(bytes, [0x15 | 0x16, 0x03, ..]) {
         return "it is TLS; write wss:// or https://".to_owned();
     }
+    format!("it begins with '{}'", Escaped(&first_line(bytes)))
+}
+
+fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| b"\r\n".contains(byte)).next();
     let line = String::from_utf8_lossy(line.unwrap_or_default());
-    format!("it begins with '{}'", Escaped(&line))
-}
-
-/// The body in as many chunks as have come (RFC 9112, section 7.1), and whether nothing more is
-/// needed: it is complete, long enough, or broken.
-fn unchunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
-    let mut body = Vec::new();
-    let full = bytes.len() >= MAX_CHUNKED;
-    loop {
-        let (start, size) = match httparse::parse_chunk_size(bytes) {
-            Ok(Status::Complete((start, size))) => (start, usize::try_from(size)),
-            Ok(Status::Partial) => return (body, full),
-            Err(_) => return (body, true),
-        };
-        let Ok(size @ 1..) = size else {
-            return (body, true);
-        };
-        let chunk = &bytes[start..];
-        body.extend_from_slice(&chunk[..size.min(chunk.len())]);
-        if body.len() >= MAX_BODY {
-            return (body, true);
-        }
-        match chunk.get(size..) {
-            Some([b'\r', b'\n', next @ ..]) => bytes = next,
-            Some([] | [b'\r']) | None => return (body, full),
-            Some(_) => return (body, true),
-        }
-    }
-}
-
-/// As text, without the half of a character where it was cut.
-fn readable(mut bytes: Vec<u8>) -> String {
-    if let Err(error) = std::str::from_utf8(&bytes)
-        && error.error_len().is_none()
-    {
-        bytes.truncate(error.valid_up_to());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    line.trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -278,9 +193,8 @@ mod tests {
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-    fn parse(head: &str) -> Result<Answer> {
-        let attempt = Attempt::new(Duration::from_secs(1));
-        Answer::parse(head.as_bytes(), Vec::new(), &attempt, "h:80")
+    fn parse(head: &str) -> Result<ResponseHead> {
+        ResponseHead::parse(head.as_bytes(), Vec::new(), "h:80")
     }
 
     fn check(line: &str, more: &str) -> std::result::Result<Option<Box<str>>, String> {
@@ -348,41 +262,6 @@ mod tests {
                 .location()
                 .is_none()
         );
-    }
-
-    #[test]
-    fn chunks_become_a_body() {
-        let body = |bytes: &str| {
-            let (body, complete) = unchunk(bytes.as_bytes());
-            (String::from_utf8(body).expect("text"), complete)
-        };
-        let text = |text: &str, complete| (text.to_owned(), complete);
-        assert_eq!(
-            body("5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"),
-            text("hello world", true)
-        );
-        assert_eq!(body("0\r\n"), text("", true));
-        assert_eq!(body("ffffffffffffffffff\r\nx"), text("", true));
-        assert_eq!(body("5\r\nhelloX"), text("hello", true));
-        // What has come so far.
-        for part in [
-            "5\r\nhello",
-            "5\r\nhello\r",
-            "5\r\nhello\r\n",
-            "5\r\nhello\r\n6",
-        ] {
-            assert_eq!(body(part), text("hello", false));
-        }
-        assert_eq!(body("5\r\nhe"), text("he", false));
-        assert_eq!(body(""), text("", false));
-        // An extension without an end.
-        assert!(body(&format!("5;{}", "x".repeat(MAX_CHUNKED))).1);
-    }
-
-    #[test]
-    fn a_body_is_cut_between_characters() {
-        assert_eq!(readable("aé".as_bytes()[..2].to_vec()), "a");
-        assert_eq!(readable(b"a\xffb".to_vec()), "a\u{fffd}b");
     }
 
     #[test]
