@@ -6,13 +6,17 @@ use std::fmt::{self, Write};
 const MAX_BYTES: usize = 200;
 
 /// Shows control characters, line separators and bidirectional overrides as escapes, and cuts
-/// what is long: a peer writes no line of its own into a log and moves no cursor. `{:#}` is uncut.
+/// what is long: a peer writes no line of its own into a log and moves no cursor. `{:.4096}` cuts later,
+/// `{:#}` never.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = if f.alternate() { usize::MAX } else { MAX_BYTES };
+        let most = match f.alternate() {
+            true => usize::MAX,
+            false => f.precision().unwrap_or(MAX_BYTES),
+        };
         for (at, c) in self.0.char_indices() {
             if at >= most {
                 return write!(f, "... [{} bytes]", self.0.len());

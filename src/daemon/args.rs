@@ -149,8 +149,13 @@ pub(crate) struct Serve {
     pub(crate) log_level: Option<LevelFilter>,
 
     /// Log as text, or as one JSON object a line: text, json
-    #[arg(long, value_name = "FORMAT", env = "PLAINWS_LOG_FORMAT", default_value_t = LogFormat::Text,
-        hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "PLAINWS_LOG_FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
     pub(crate) log_format: LogFormat,
 
     /// Serve figures for Prometheus: at /metrics of a listener of its own, an ADDR as for --listen

@@ -3,22 +3,20 @@
 //!
 //! Nobody waits for stderr: lines are written while locks are held that other clients need.
 
-mod format;
-mod json;
 mod queue;
 
-use std::fmt;
+mod format;
+
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use format::Format;
 use queue::Queue;
 
+pub(crate) use format::LogFormat;
 pub(crate) use queue::dropped;
 
 /// The daemon's own lines, where it listens for example, are told unless they are switched off;
@@ -32,69 +30,36 @@ pub(crate) const CHOSEN: &str = "plainws::daemon::chosen";
 /// At the end, for so long a slow reader of stderr is waited for.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a line is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        })
-    }
-}
-
-/// What is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Levels {
-    own: LevelFilter,
-    library: LevelFilter,
-}
-
 /// Starts logging: warnings and the daemon's own lines; with `verbose` 1 connections and failed
 /// handshakes, with 2 frames, too; or else exactly what `level` says.
 pub(crate) fn start(verbose: u8, level: Option<LevelFilter>, format: LogFormat) -> io::Result<()> {
-    let levels = match (level, verbose) {
-        (Some(level), 0) => Levels {
-            own: level,
-            library: level,
-        },
-        (None, 0) => Levels {
-            own: LevelFilter::Info,
-            library: LevelFilter::Warn,
-        },
-        (_, 1) => Levels {
-            own: LevelFilter::Info,
-            library: LevelFilter::Info,
-        },
-        (_, _) => Levels {
-            own: LevelFilter::Debug,
-            library: LevelFilter::Debug,
-        },
+    let (own, library) = match (level, verbose) {
+        (Some(level), 0) => (level, level),
+        (None, 0) => (LevelFilter::Info, LevelFilter::Warn),
+        (_, 1) => (LevelFilter::Info, LevelFilter::Info),
+        (_, _) => (LevelFilter::Debug, LevelFilter::Debug),
     };
-    let format = Arc::new(Format::new(format, is_journal()));
-    let queue = Queue::start(Arc::clone(&format))?;
+    let journal = is_journal();
+    let format = Format { format, journal };
     let logger = Logger {
-        levels,
+        own,
+        library,
         format,
-        queue,
+        queue: Queue::start(format)?,
     };
-    let most = logger.most();
+    // What the macros need not even ask about.
+    let most = match own.max(library) {
+        LevelFilter::Off => LevelFilter::Off,
+        most => most.max(LevelFilter::Info),
+    };
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(most);
     }
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("?");
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        log::error!("thread {name} panicked at {place}");
+        let at = panic.location().map(ToString::to_string);
+        log::error!("thread {name} panicked at {}", at.unwrap_or_default());
         // Any other thread's panic ends one connection or one update, and may hold a lock.
         if name == "main" {
             flush();
@@ -121,40 +86,22 @@ fn is_journal() -> bool {
 }
 
 struct Logger {
-    levels: Levels,
-    format: Arc<Format>,
+    own: LevelFilter,
+    library: LevelFilter,
+    format: Format,
     queue: Queue,
-}
-
-impl Logger {
-    /// What the macros need not even ask about.
-    fn most(&self) -> LevelFilter {
-        match self.levels.own.max(self.levels.library) {
-            LevelFilter::Off => LevelFilter::Off,
-            most => most.max(LevelFilter::Info),
-        }
-    }
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let target = metadata.target();
-        if target == CHOSEN {
-            return self.levels.own != LevelFilter::Off;
-        }
-        // tungstenite logs each frame's bytes raw.
-        let foreign = !target.starts_with("plainws");
-        let level = if target.starts_with(OWN) {
-            self.levels.own
-        } else {
-            self.levels.library
+        let level = match metadata.target() {
+            CHOSEN => return self.own != LevelFilter::Off,
+            target if target.starts_with(OWN) => self.own,
+            target if target.starts_with("plainws") => self.library,
+            // tungstenite logs each frame's bytes raw.
+            _ => self.library.min(LevelFilter::Warn),
         };
-        metadata.level()
-            <= if foreign {
-                level.min(LevelFilter::Warn)
-            } else {
-                level
-            }
+        metadata.level() <= level
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -4,7 +4,6 @@
 //! When it is full, lines are dropped and counted, and the count is told as soon as there is room.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +29,7 @@ pub(crate) fn dropped() -> u64 {
 }
 
 enum Entry {
-    Line(Vec<u8>),
+    Line(String),
     /// To be told when all lines before it are written.
     Flushed(Sender<()>),
 }
@@ -39,7 +38,7 @@ enum Entry {
 pub(super) struct Queue(Sender<Entry>);
 
 impl Queue {
-    pub(super) fn start(format: Arc<Format>) -> io::Result<Queue> {
+    pub(super) fn start(format: Format) -> io::Result<Queue> {
         let (entries, inbound) = crossbeam_channel::bounded(LINES);
         thread::Builder::new()
             .name("plainws-log".to_owned())
@@ -49,7 +48,7 @@ impl Queue {
     }
 
     /// Puts a line in, or drops it.
-    pub(super) fn push(&self, line: Vec<u8>) {
+    pub(super) fn push(&self, line: String) {
         if self.0.try_send(Entry::Line(line)).is_err() {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -67,7 +66,7 @@ impl Queue {
 
 /// What the thread owns.
 struct Writer {
-    format: Arc<Format>,
+    format: Format,
     /// Of the dropped lines, how many have been told of.
     told: u64,
 }
@@ -89,7 +88,7 @@ impl Writer {
     fn take(&mut self, entry: Entry) {
         match entry {
             Entry::Line(line) => {
-                if write(&line).is_err() {
+                if write(line.as_bytes()).is_err() {
                     DROPPED.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -114,7 +113,7 @@ impl Writer {
                 ))
                 .build(),
         );
-        if write(&line).is_ok() {
+        if write(line.as_bytes()).is_ok() {
             self.told = total;
         }
     }
