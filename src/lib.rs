@@ -233,6 +233,9 @@ mod address;
 
 mod escaped;
 
+#[cfg(feature = "tls")]
+mod file;
+
 mod lock;
 
 mod deadline;

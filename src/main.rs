@@ -15,6 +15,8 @@ mod apps;
 // part of its interface.
 mod units;
 
+mod file;
+
 mod escaped;
 
 #[allow(dead_code, reason = "the library uses more of it")]

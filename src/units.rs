@@ -1,11 +1,9 @@
 //! Durations and sizes as people write them: `500ms`, `10s`, `2m`; `64KiB`, `1MiB`, bytes; `off`.
 
-use std::fmt;
 use std::time::Duration;
 
-/// A limit that can be switched off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OrOff(pub(crate) Option<Duration>);
+/// A limit that can be switched off; then it is `None`.
+pub(crate) type OrOff = Option<Duration>;
 
 /// More than nothing; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -17,9 +15,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 pub(crate) fn duration_or_off(text: &str) -> Result<OrOff, String> {
     match text {
-        "off" => Ok(OrOff(None)),
+        "off" => Ok(None),
         _ => duration(text)
-            .map(|d| OrOff(Some(d)))
+            .map(Some)
             .map_err(|error| format!("{error}, or off")),
     }
 }
@@ -71,15 +69,6 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-impl fmt::Display for OrOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(duration) => write!(f, "{duration:?}"),
-            None => f.write_str("off"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +78,7 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(duration_or_off("off"), Ok(OrOff(None)));
+        assert_eq!(duration_or_off("off"), Ok(None));
         for wrong in [
             "",
             "s",

@@ -21,6 +21,8 @@ mod daemon;
 mod deadline;
 #[path = "../src/escaped.rs"]
 mod escaped;
+#[path = "../src/file.rs"]
+mod file;
 #[path = "../src/lock.rs"]
 mod lock;
 #[path = "../src/tools/mod.rs"]

@@ -1,9 +1,8 @@
 //! The bundled pages, or a folder's edited copies of them.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use data_encoding::BASE64;
 use log::warn;
@@ -11,9 +10,10 @@ use plainws::Response;
 use sha2::{Digest, Sha256};
 
 use super::App;
+use crate::file;
 
 /// A page is a few KiB; a file above this is a mistake.
-const MAX_PAGE: u64 = 1024 * 1024;
+const MAX_PAGE: usize = 1024 * 1024;
 
 /// The pages of the index and of each application.
 pub(crate) struct Pages {
@@ -45,7 +45,8 @@ impl Pages {
     fn page(&self, name: &str, bundled: &'static str) -> Response {
         let mut page = Cow::Borrowed(bundled);
         if let Some(folder) = &self.folder {
-            match read(&folder.join(name)) {
+            let read = file::read(&folder.join(name), MAX_PAGE);
+            match read.and_then(|(text, _)| String::from_utf8(text).map_err(io::Error::other)) {
                 Ok(text) => page = Cow::Owned(text),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -56,21 +57,6 @@ impl Pages {
         let policy = policy(&page);
         Response::html(page).header("Content-Security-Policy", policy)
     }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    // Looked at before it is opened: to open a pipe would wait for somebody to write.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut text = String::new();
-    File::open(path)?
-        .take(MAX_PAGE + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_PAGE {
-        return Err(io::Error::other("it is larger than the limit of 1 MiB"));
-    }
-    Ok(text)
 }
 
 /// Only the page's own script and style run, and it can reach nothing but WebSockets.

@@ -7,15 +7,12 @@ use clap::ArgAction;
 use log::LevelFilter;
 use plainws::Network;
 
+use super::keys::KeyFiles;
+use super::listen::{self, Listen};
 use super::logger::LogFormat;
-use super::metrics;
+use super::metrics::FiguresAt;
 use super::state::Sync;
-use crate::apps::App;
 use crate::units::{self, OrOff, at_least_one};
-
-/// The tutorial's ports.
-pub(super) const DEFAULT_LISTEN: &str =
-    "hello=127.0.0.1:8765,clock=127.0.0.1:5678,counter=127.0.0.1:6789";
 
 /// Serve hello, clock and counter, as pages and as WebSockets at the same URLs
 #[derive(clap::Args)]
@@ -30,35 +27,11 @@ pub(crate) struct Serve {
     /// service manager hands over (LISTEN_FDS) replace the default; a socket belongs to the
     /// application that it is named after, or else to that of the same ADDR or port here
     #[arg(long, value_name = "[tls+][APP=]ADDR", env = "PLAINWS_LISTEN", value_delimiter = ',',
-        default_value = DEFAULT_LISTEN, value_parser = listen)]
+        default_value = listen::DEFAULT, value_parser = Listen::parse)]
     pub(crate) listen: Vec<Listen>,
 
-    /// Serve https and wss with this certificate: PEM, the issuers' behind it; or PKCS#12 (.p12,
-    /// .pfx). Read again on SIGHUP
-    #[cfg(feature = "tls")]
-    #[arg(long, value_name = "FILE", env = "PLAINWS_TLS_CERT")]
-    pub(crate) tls_cert: Option<PathBuf>,
-
-    /// Its private key, in PEM. Default: the file of --tls-cert
-    #[cfg(feature = "tls")]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PLAINWS_TLS_KEY",
-        requires = "tls_cert"
-    )]
-    pub(crate) tls_key: Option<PathBuf>,
-
-    /// A file with the password of a PKCS#12 file. Default: an empty password
-    #[cfg(feature = "tls")]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PLAINWS_TLS_PASSWORD_FILE",
-        requires = "tls_cert",
-        conflicts_with = "tls_key"
-    )]
-    pub(crate) tls_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: KeyFiles,
 
     /// Serve index.html, hello.html, clock.html and counter.html of this folder instead of the
     /// bundled ones, and nothing else of it
@@ -160,73 +133,8 @@ pub(crate) struct Serve {
 
     /// Serve figures for Prometheus: at /metrics of a listener of its own, an ADDR as for --listen
     /// without TLS, or at this /PATH of all listeners. Default: off
-    #[arg(long, value_name = "PLACE", env = "PLAINWS_METRICS", value_parser = metrics::place)]
-    pub(crate) metrics: Option<metrics::Place>,
-}
-
-/// An address, and the application that all of its paths belong to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    pub(crate) security: Security,
-    pub(crate) app: Option<App>,
-    pub(crate) address: String,
-}
-
-/// Whether a listener speaks TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Security {
-    /// If there is a certificate.
-    Default,
-    Tls,
-    Plain,
-}
-
-impl Security {
-    /// What stands in front of an address or a name, and the rest.
-    pub(super) fn parse(text: &str) -> (Security, &str) {
-        if let Some(rest) = text.strip_prefix("tls+") {
-            (Security::Tls, rest)
-        } else if let Some(rest) = text.strip_prefix("plain+") {
-            (Security::Plain, rest)
-        } else {
-            (Security::Default, text)
-        }
-    }
-}
-
-pub(super) fn listen(text: &str) -> Result<Listen, String> {
-    let (security, text) = Security::parse(text);
-    let (app, address) = match text.split_once('=') {
-        // A path of a Unix socket may have one, too.
-        Some((name, address)) if !name.contains([':', '/']) => {
-            let app = App::named(name).ok_or("APP is hello, clock or counter")?;
-            (Some(app), address)
-        }
-        _ => (None, text),
-    };
-    Ok(Listen {
-        security,
-        app,
-        address: self::address(address)?.to_owned(),
-    })
-}
-
-/// Whether the system chooses the port.
-pub(super) fn is_open(address: &str) -> bool {
-    address.ends_with(":0") && !address.starts_with("unix:")
-}
-
-/// The address, if it looks like one.
-pub(super) fn address(address: &str) -> Result<&str, String> {
-    if !address.starts_with("unix:/") {
-        let (host, port) = address.rsplit_once(':').unwrap_or_default();
-        let in_brackets = host.starts_with('[') && host.ends_with(']');
-        if port.parse::<u16>().is_err() || host.contains(':') && !in_brackets || host.contains('+')
-        {
-            return Err("ADDR is HOST:PORT, [V6]:PORT, :PORT or unix:/path".to_owned());
-        }
-    }
-    Ok(address)
+    #[arg(long, value_name = "PLACE", env = "PLAINWS_METRICS", value_parser = FiguresAt::parse)]
+    pub(crate) metrics: Option<FiguresAt>,
 }
 
 fn origin(text: &str) -> Result<String, String> {
@@ -238,20 +146,19 @@ fn origin(text: &str) -> Result<String, String> {
     Err("an origin is SCHEME://HOST[:PORT], null or none".to_owned())
 }
 
-/// A number of connections, or none that limits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PerAddress(pub(crate) Option<usize>);
+/// `None` is no limit.
+type PerAddress = Option<usize>;
 
 fn per_address(text: &str) -> Result<PerAddress, String> {
     match text {
-        "off" => Ok(PerAddress(None)),
+        "off" => Ok(None),
         _ => at_least_one(text)
-            .map(|n| PerAddress(Some(n)))
+            .map(Some)
             .map_err(|error| format!("{error}, or off")),
     }
 }
 
-pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
+fn level(text: &str) -> Result<LevelFilter, String> {
     text.parse()
         .map_err(|_| "write off, error, warn, info, debug or trace".to_owned())
 }
@@ -259,46 +166,6 @@ pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_listener_may_belong_to_an_application() {
-        let parsed = |text: &str| listen(text).map(|l| (l.app, l.address));
-        assert_eq!(parsed(":80"), Ok((None, ":80".to_owned())));
-        assert_eq!(
-            parsed("clock=[::1]:0"),
-            Ok((Some(App::Clock), "[::1]:0".to_owned()))
-        );
-        assert_eq!(parsed("unix:/a=b"), Ok((None, "unix:/a=b".to_owned())));
-        assert_eq!(
-            parsed("hello=unix:/s"),
-            Ok((Some(App::Hello), "unix:/s".to_owned()))
-        );
-        for wrong in [
-            "",
-            "80",
-            "chat=:80",
-            "counter=",
-            "host:",
-            "host:99999",
-            "unix:relative",
-            "::1",
-            "::1:80",
-        ] {
-            assert!(listen(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_listener_may_be_plain_beside_others_with_tls() {
-        let parsed = |text: &str| listen(text).map(|l| (l.security, l.app, l.address));
-        let counter = |security| Ok((security, Some(App::Counter), ":80".to_owned()));
-        assert_eq!(parsed("counter=:80"), counter(Security::Default));
-        assert_eq!(parsed("tls+counter=:80"), counter(Security::Tls));
-        assert_eq!(parsed("plain+counter=:80"), counter(Security::Plain));
-        for wrong in ["tls+", "tls+tls+:80", "plain+counter=", "ssl+:80"] {
-            assert!(listen(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn an_origin_has_no_path() {

@@ -1,54 +1,73 @@
 //! The daemon's certificate: its files as arguments name them, read at the start and on SIGHUP.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use log::{error, info};
 use plainws::{Identity, Result, Tls};
-use rustix::fs::OFlags;
 
-use super::args::Serve;
+use crate::file;
 
-const MAX_PASSWORD: u64 = 4096;
+const MAX_PASSWORD: usize = 4096;
 
-/// The files, and the server's side of TLS that shows what is in them.
-pub(crate) struct Keys {
-    files: Files,
-    tls: Tls,
+/// What a certificate is read from.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct KeyFiles {
+    /// Serve https and wss with this certificate: PEM, the issuers' behind it; or PKCS#12 (.p12,
+    /// .pfx). Read again on SIGHUP
+    #[arg(long, value_name = "FILE", env = "PLAINWS_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+
+    /// Its private key, in PEM. Default: the file of --tls-cert
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PLAINWS_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+
+    /// A file with the password of a PKCS#12 file. Default: an empty password
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PLAINWS_TLS_PASSWORD_FILE",
+        requires = "tls_cert",
+        conflicts_with = "tls_key"
+    )]
+    tls_password_file: Option<PathBuf>,
 }
 
-struct Files {
+/// The files, and the server's side of TLS that shows what is in them.
+pub(super) struct Keys {
+    files: KeyFiles,
     certificate: PathBuf,
-    key: Option<PathBuf>,
-    password: Option<PathBuf>,
+    tls: Tls,
 }
 
 impl Keys {
     /// Reads the files, if any are named.
-    pub(crate) fn read(args: &Serve) -> Result<Option<Keys>> {
-        let Some(certificate) = args.tls_cert.clone() else {
+    pub(super) fn read(files: KeyFiles) -> Result<Option<Keys>> {
+        let Some(certificate) = files.tls_cert.clone() else {
             return Ok(None);
         };
-        let files = Files {
-            certificate,
-            key: args.tls_key.clone(),
-            password: args.tls_password_file.clone(),
-        };
-        let identity = files.read()?;
+        let identity = files.identity(&certificate)?;
         let tls = Tls::new(&identity)?;
         info!("certificate {identity}");
-        Ok(Some(Keys { files, tls }))
+        Ok(Some(Keys {
+            files,
+            certificate,
+            tls,
+        }))
     }
 
-    pub(crate) fn tls(&self) -> &Tls {
+    pub(super) fn tls(&self) -> &Tls {
         &self.tls
     }
 
     /// Reads the files again. What is wrong with them is logged, and changes nothing.
-    pub(crate) fn read_again(&self) {
-        let replaced = self.files.read().and_then(|identity| {
+    pub(super) fn read_again(&self) {
+        let replaced = self.files.identity(&self.certificate).and_then(|identity| {
             self.tls.replace(&identity)?;
             Ok(identity)
         });
@@ -59,41 +78,30 @@ impl Keys {
     }
 }
 
-impl Files {
-    fn read(&self) -> Result<Identity> {
-        match &self.key {
-            Some(key) => Identity::from_pem_files(&self.certificate, key),
-            None if self.password.is_some() || is_pkcs12(&self.certificate) => {
-                Identity::from_pkcs12_file(&self.certificate, &self.password()?)
+impl KeyFiles {
+    fn identity(&self, certificate: &Path) -> Result<Identity> {
+        match &self.tls_key {
+            Some(key) => Identity::from_pem_files(certificate, key),
+            None if self.tls_password_file.is_some() || is_pkcs12(certificate) => {
+                Identity::from_pkcs12_file(certificate, &self.password()?)
             }
-            None => Identity::from_pem_file(&self.certificate),
+            None => Identity::from_pem_file(certificate),
         }
     }
 
     /// The first line, as `openssl -passin file:` reads it.
     fn password(&self) -> Result<String> {
-        let Some(file) = &self.password else {
+        let Some(path) = &self.tls_password_file else {
             return Ok(String::new());
         };
-        let text = read_password(file).map_err(|error| {
-            format!("cannot read the password file {}: {error}", file.display())
-        })?;
+        let text = file::read(path, MAX_PASSWORD)
+            .and_then(|(bytes, _)| String::from_utf8(bytes).map_err(io::Error::other))
+            .map_err(|error| {
+                let path = path.display();
+                format!("cannot read the password file {path}: {error}")
+            })?;
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
-}
-
-/// A FIFO must not make the main thread wait for its writer: it hears no signal then.
-fn read_password(path: &Path) -> io::Result<String> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut text = String::new();
-    file.take(MAX_PASSWORD).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn is_pkcs12(path: &Path) -> bool {

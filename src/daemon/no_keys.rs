@@ -2,16 +2,17 @@
 
 use plainws::Result;
 
-use super::args::Serve;
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyFiles {}
 
-pub(crate) enum Keys {}
+pub(super) enum Keys {}
 
 impl Keys {
-    pub(crate) fn read(_: &Serve) -> Result<Option<Keys>> {
+    pub(super) fn read(_: KeyFiles) -> Result<Option<Keys>> {
         Ok(None)
     }
 
-    pub(crate) fn read_again(&self) {
+    pub(super) fn read_again(&self) {
         match *self {}
     }
 }

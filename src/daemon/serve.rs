@@ -11,9 +11,10 @@ use plainws::{Address, Error, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{self, Security, Serve};
+use super::args::Serve;
 use super::keys::Keys;
-use super::metrics::{self, Figures, Place};
+use super::listen::{self, Security};
+use super::metrics::{self, Figures, FiguresAt};
 use super::notify::Notify;
 use super::state::State;
 use super::{limits, logger, sockets};
@@ -53,42 +54,48 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             args.html_dir.clone().unwrap_or_default().display()
         )
     })?;
-    let state = match State::open(&args) {
+    let state = match State::open(args.state_dir.as_deref(), args.sync) {
         Ok(state) => Arc::new(state),
         Err(code) => return Ok(code),
     };
     let health = state.health();
     let apps = Apps::new(pages, state.hub(), health.clone());
-    let keys = Keys::read(&args)?;
+    let keys = Keys::read(args.tls)?;
+    let (figures_path, figures_alone) = match args.metrics {
+        Some(FiguresAt::Path(path)) => (Some(path), None),
+        Some(FiguresAt::Address(address)) => (None, Some(address)),
+        None => (None, None),
+    };
     let mut listeners = Vec::new();
     for place in sockets::places(&args.listen)? {
         let secure = is_secure(place.security, &place.name, keys.is_some())?;
         listeners.push((place, secure));
     }
-    let has_metrics = matches!(args.metrics, Some(Place::Address(_)));
-    limits::prepare(args.max_connections, listeners.len(), has_metrics)?;
+    limits::prepare(
+        args.max_connections,
+        listeners.len(),
+        figures_alone.is_some(),
+    )?;
     let owners: Vec<Option<App>> = listeners.iter().map(|(place, _)| place.app).collect();
-    let mut figures = Figures::new();
-    state.tell(&mut figures);
-    let figures = Arc::new(figures);
-    let (shown, at) = (Arc::clone(&figures), args.metrics.clone());
+    let figures = Figures::new(&state);
+    let shown = Arc::clone(&figures);
     let mut server = Server::builder(|_| Ok(()))
-        .route(
-            move |request| match Place::is_at(at.as_ref(), request.path()) {
-                true => Some(shown.answer()),
-                false => Some(apps.route(request, owners[request.listener()])),
-            },
-        )
+        .route(move |request| {
+            Some(match figures_path.as_deref() == Some(request.path()) {
+                true => shown.answer(),
+                false => apps.route(request, owners[request.listener()]),
+            })
+        })
         .max_connections(args.max_connections)
-        .max_per_address(args.max_per_address.0)
+        .max_per_address(args.max_per_address)
         .trusted_proxies(args.trusted_proxy)
         .max_size(args.max_size)
         .backlog(args.backlog)
         .open_timeout(args.open_timeout)
         .close_timeout(args.close_timeout)
-        .write_timeout(args.write_timeout.0)
-        .ping_interval(args.ping_interval.0)
-        .ping_timeout(args.ping_timeout.0);
+        .write_timeout(args.write_timeout)
+        .ping_interval(args.ping_interval)
+        .ping_timeout(args.ping_timeout);
     if !args.origin.is_empty() {
         server = server.origins(args.origin);
     }
@@ -97,7 +104,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     }
     let mut places = Vec::new();
     for (found, secure) in listeners {
-        let chosen = args::is_open(&found.name);
+        let chosen = listen::is_open(&found.name);
         let listener = found.listener;
         places.push((chosen, place(found.app, secure, listener.local_addr())));
         server = match &keys {
@@ -107,7 +114,9 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         };
     }
     // Before anybody is served: it may fail.
-    let _figures = metrics::listen(args.metrics.as_ref(), &figures)?;
+    let _figures = figures_alone
+        .map(|address| metrics::serve(&address, Arc::clone(&figures)))
+        .transpose()?;
     let server = Arc::new(server.start()?);
     figures.watch(&server);
     for (chosen, place) in places {

@@ -16,7 +16,7 @@ use log::info;
 use plainws::{Address, Listener, Result};
 use rustix::net::sockopt::socket_acceptconn;
 
-use super::args::{DEFAULT_LISTEN, Listen, Security, listen};
+use super::listen::{self, Listen, Security};
 use crate::apps::App;
 use crate::escaped::Escaped;
 
@@ -176,7 +176,7 @@ fn has_port(wanted: &Listen, address: &Address) -> bool {
 
 /// Whoever writes the default addresses means the same by them as who writes none.
 fn is_default(wanted: &[Listen]) -> bool {
-    let default = DEFAULT_LISTEN.split(',').map(listen);
+    let default = listen::DEFAULT.split(',').map(Listen::parse);
     default.eq(wanted.iter().cloned().map(Ok))
 }
 
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn an_address_is_the_same_however_it_is_written() {
         let tcp = |text: &str| Address::Tcp(text.parse().expect("an address"));
-        let wanted = |text: &str| listen(text).expect("a listener");
+        let wanted = |text: &str| Listen::parse(text).expect("a listener");
         for (text, address) in [
             ("counter=127.0.0.1:80", "127.0.0.1:80"),
             ("[::1]:80", "[::1]:80"),
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_default_is_known_again() {
-        let all: Vec<_> = DEFAULT_LISTEN.split(',').map(listen).collect();
+        let all: Vec<_> = listen::DEFAULT.split(',').map(Listen::parse).collect();
         let all: Vec<_> = all.into_iter().map(|l| l.expect("fine")).collect();
         assert!(is_default(&all));
         assert!(!is_default(&all[..2]));

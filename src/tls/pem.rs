@@ -1,18 +1,18 @@
 //! `Content`: a PEM or PKCS#12 file, or the same from memory, before OpenSSL looks at it. It says
 //! what OpenSSL would not: which file, what is wrong with it, and the way out.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use log::warn;
 
 use crate::error::{Error, Result};
 use crate::escaped::Escaped;
+use crate::file;
 
 /// No chain and key are as large as this.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 /// The first byte of DER, and so of PKCS#12.
 const DER: u8 = 0x30;
 /// Anybody may read.
@@ -39,7 +39,7 @@ impl Content {
     pub(super) fn read(path: &Path) -> Result<Content> {
         // A name with a line end in it would make two lines of a log.
         let name = Escaped(&path.display().to_string()).to_string();
-        let (bytes, metadata) = read(path).map_err(|error| {
+        let (bytes, metadata) = file::read(path, MAX_FILE).map_err(|error| {
             let way_out = match error.kind() {
                 io::ErrorKind::NotFound => "; check its name, or make one with plainws cert",
                 io::ErrorKind::PermissionDenied => {
@@ -49,14 +49,6 @@ impl Content {
             };
             Error::tls(format!("cannot read {name}: {error}{way_out}"))
         })?;
-        if !metadata.is_file() {
-            return Err(Error::tls(format!("{name} is no file")));
-        }
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(Error::tls(format!(
-                "{name} is larger than {MAX_FILE} bytes, it cannot be a certificate or key"
-            )));
-        }
         if bytes.is_empty() {
             return Err(Error::tls(format!(
                 "{name} is empty; plainws cert makes a new one"
@@ -139,17 +131,4 @@ impl Content {
             "there is no certificate in it (no BEGIN CERTIFICATE)"
         })
     }
-}
-
-/// What is in a regular file, a byte more than the limit at most.
-fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    // A FIFO must not make us wait for its writer.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    let mut bytes = Vec::new();
-    if metadata.is_file() {
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    }
-    Ok((bytes, metadata))
 }

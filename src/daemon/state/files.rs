@@ -10,7 +10,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use log::warn;
@@ -18,6 +18,7 @@ use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::sealed;
+use crate::file;
 
 /// The largest value. It is written whole each time.
 const MAX_VALUE: usize = 64 * 1024;
@@ -161,32 +162,23 @@ impl Files {
             Err(Errno::NXIO | Errno::NODEV) => return damaged("it is not a regular file"),
             Err(error) => return Err(self.failed("read", name, error.into())),
         };
-        let mut content = Vec::new();
-        let most = MAX_VALUE + sealed::FRAME;
-        let read = file.metadata().and_then(|metadata| {
-            if !metadata.is_file() {
-                return Ok(None);
+        let content = match file::read_open(&file, MAX_VALUE + sealed::FRAME) {
+            Ok((content, _)) => content,
+            // No file, too large for a state, or lost by the medium.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Other | ErrorKind::FileTooLarge)
+                    || error.raw_os_error() == Some(Errno::IO.raw_os_error()) =>
+            {
+                return damaged(&error.to_string());
             }
-            // One byte more tells that there is more.
-            Ok(Some(file.take(most as u64 + 1).read_to_end(&mut content)?))
-        });
-        match read {
-            Ok(None) => damaged("it is not a regular file"),
-            Ok(Some(len)) if len > most => {
-                damaged(&format!("it is larger than any state, {most} bytes"))
-            }
-            Ok(Some(_)) => match sealed::open(&content) {
-                Err(flaw) => damaged(&flaw.to_string()),
-                Ok(value) => match parse(value) {
-                    Some(parsed) => Ok(Found::Value(parsed, value.to_vec())),
-                    None => damaged("its value cannot be meant"),
-                },
+            Err(error) => return Err(self.failed("read", name, error)),
+        };
+        match sealed::open(&content) {
+            Err(flaw) => damaged(&flaw.to_string()),
+            Ok(value) => match parse(value) {
+                Some(parsed) => Ok(Found::Value(parsed, value.to_vec())),
+                None => damaged("its value cannot be meant"),
             },
-            // The medium has lost it.
-            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
-                damaged(&error.to_string())
-            }
-            Err(error) => Err(self.failed("read", name, error)),
         }
     }
 

@@ -4,9 +4,11 @@
 //! In come the arguments, out goes the counter's hub. It saves on the hub's thread with
 //! `--sync always`, which makes the batch's frames wait for the disk, and on the store's otherwise.
 
-mod files;
-mod sealed;
 mod store;
+
+mod files;
+
+mod sealed;
 
 use std::env;
 use std::ffi::OsStr;
@@ -20,8 +22,6 @@ use clap::ValueEnum;
 use log::{error, info};
 use plainws::{Error, Hub, HubBuilder};
 
-use super::args::Serve;
-use super::metrics::Figures;
 use crate::apps::{Health, counter};
 use files::Failed;
 use store::Store;
@@ -55,9 +55,9 @@ pub(crate) struct State {
 
 impl State {
     /// Opens the state. What is wrong with it is logged, and is an exit code.
-    pub(crate) fn open(args: &Serve) -> Result<State, ExitCode> {
-        let Some(directory) = directory(args.state_dir.as_deref()) else {
-            if args.sync == Sync::Always {
+    pub(crate) fn open(given: Option<&Path>, sync: Sync) -> Result<State, ExitCode> {
+        let Some(directory) = directory(given) else {
+            if sync == Sync::Always {
                 error!("--sync always needs a directory to save to: name one with --state-dir");
                 return Err(ExitCode::from(USAGE));
             }
@@ -83,7 +83,7 @@ impl State {
         }
         let (value, store) = (value.unwrap_or(0), Arc::new(store));
         let handed = Arc::new(AtomicI64::new(value));
-        let saving = saving(&handed, &store, args.sync);
+        let saving = saving(&handed, &store, sync);
         Ok(State {
             hub: started(counter::hub(value).before_delivery(saving))?,
             store: Some(store),
@@ -100,28 +100,15 @@ impl State {
         Health::new(move || store.as_ref().is_some_and(|store| store.is_failing()))
     }
 
-    /// The figures of the hub, and of saving if anything is saved.
-    pub(crate) fn tell(&self, figures: &mut Figures) {
-        let hub = self.hub.clone();
-        figures.counter(
-            "plainws_broadcasts_total",
-            "Messages and states that were sent to all registered clients.",
-            move || Some(hub.broadcasts()),
-        );
-        let Some(store) = &self.store else {
-            return;
-        };
-        let (saves, failures) = (Arc::clone(store), Arc::clone(store));
-        figures.counter(
-            "plainws_state_saves_total",
-            "Times that the state was written to disk.",
-            move || Some(saves.saves()),
-        );
-        figures.counter(
-            "plainws_state_save_failures_total",
-            "Times that the state could not be written to disk.",
-            move || Some(failures.failures()),
-        );
+    /// How many messages and states were sent to all.
+    pub(crate) fn broadcasts(&self) -> u64 {
+        self.hub.broadcasts()
+    }
+
+    /// How often it was saved, and how often that failed, if it is saved at all.
+    pub(crate) fn saves(&self) -> Option<(u64, u64)> {
+        let store = self.store.as_ref()?;
+        Some((store.saves(), store.failures()))
     }
 
     /// Saves what is left to save, once nobody changes it any more: the value, if it is saved.
@@ -190,18 +177,4 @@ fn first(list: &OsStr) -> Option<&OsStr> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
-
-#[cfg(test)]
-mod directory_tests {
-    use super::*;
-
-    #[test]
-    fn the_first_of_several_directories_is_taken() {
-        let first = |list: &str| first(OsStr::new(list)).map(OsStr::to_os_string);
-        assert_eq!(first("/var/lib/a"), Some("/var/lib/a".into()));
-        assert_eq!(first("/var/lib/a:/var/lib/b"), Some("/var/lib/a".into()));
-        assert_eq!(first(""), None);
-    }
-}

@@ -70,8 +70,8 @@ fn client(args: &Connect) -> Result<ClientBuilder> {
     let mut client = Client::builder()
         .max_size(args.max_size)
         .open_timeout(args.open_timeout)
-        .ping_interval(args.ping_interval.0)
-        .ping_timeout(args.ping_timeout.0)
+        .ping_interval(args.ping_interval)
+        .ping_timeout(args.ping_timeout)
         .subprotocols(&args.subprotocol);
     for (name, value) in &args.header {
         client = client.header(name, value);

@@ -1,6 +1,9 @@
 //! `Store` with real files: what it finds, what it leaves, what it does when it cannot save.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::files::Failed;
+use super::first;
 use super::store::Store;
 
 /// What a test waits for comes within this time.
@@ -92,6 +96,14 @@ fn damaged(directory: &TempDir) -> String {
         Err(other) => panic!("awaited that all is damaged, got {other}"),
         Ok(_) => panic!("awaited that all is damaged"),
     }
+}
+
+#[test]
+fn the_first_of_several_directories_is_taken() {
+    let first = |list: &str| first(OsStr::new(list)).map(OsStr::to_os_string);
+    assert_eq!(first("/var/lib/a"), Some("/var/lib/a".into()));
+    assert_eq!(first("/var/lib/a:/var/lib/b"), Some("/var/lib/a".into()));
+    assert_eq!(first(""), None);
 }
 
 mod finding_tests;
