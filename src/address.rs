@@ -50,6 +50,23 @@ impl fmt::Display for Address {
     }
 }
 
+/// Who is connected, for log lines: `203.0.113.9 via 127.0.0.1:4711`, or the peer alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Via<'a> {
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) peer: &'a Address,
+}
+
+impl fmt::Display for Via<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = self.peer.ip().map(|ip| ip.to_canonical());
+        match self.client.filter(|&ip| Some(ip) != own) {
+            Some(ip) => write!(f, "{ip} via {}", self.peer),
+            None => self.peer.fmt(f),
+        }
+    }
+}
+
 /// `host`, `host:port`, `[v6]`, `[v6]:port` or `:port` in its two parts. Whether they are a host and
 /// a port is for the caller to say, as a URL, a `Host` header and a listener take different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +116,40 @@ impl<'a> HostPort<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_is_shown_with_its_proxy() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let via = |client: Option<&str>, peer: &str| {
+            let peer = match peer {
+                "unix:" => Address::Unix(None),
+                peer => Address::Tcp((ip(peer), 4711).into()),
+            };
+            let client = client.map(ip);
+            Via {
+                client,
+                peer: &peer,
+            }
+            .to_string()
+        };
+        for (client, peer, shown) in [
+            (
+                Some("203.0.113.9"),
+                "127.0.0.1",
+                "203.0.113.9 via 127.0.0.1:4711",
+            ),
+            (Some("127.0.0.1"), "127.0.0.1", "127.0.0.1:4711"),
+            (
+                Some("127.0.0.1"),
+                "::ffff:127.0.0.1",
+                "[::ffff:127.0.0.1]:4711",
+            ),
+            (Some("203.0.113.9"), "unix:", "203.0.113.9 via unix:"),
+            (None, "unix:", "unix:"),
+        ] {
+            assert_eq!(via(client, peer), shown);
+        }
+    }
 
     #[test]
     fn a_host_and_a_port_are_told_apart() {

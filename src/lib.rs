@@ -240,6 +240,8 @@ mod lock;
 
 mod deadline;
 
+mod complaint;
+
 pub use address::Address;
 pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use close::{CloseCode, CloseFrame, Closed};
@@ -250,11 +252,7 @@ pub use http::response::Response;
 pub use hub::{Clients, Hub, HubBuilder, Registration};
 pub use message::Message;
 pub use network::Network;
-pub use server::endpoint::Endpoint;
-pub use server::handshake::Answer;
-pub use server::listener::Listener;
-pub use server::metrics::Metrics;
-pub use server::{Handle, Server, ServerBuilder, serve};
+pub use server::{Answer, Endpoint, Handle, Listener, Metrics, Server, ServerBuilder, serve};
 #[cfg(feature = "tls")]
 pub use tls::{Identity, Tls};
 pub use wire::socket::Socket;

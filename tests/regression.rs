@@ -1,6 +1,6 @@
 //! What was once wrong. Each test stands for a defect that a review or a peer proved.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -348,4 +348,57 @@ fn two_hubs_may_update_and_end_each_other() {
     for _ in 0..2 {
         assert_eq!(told.recv_timeout(PATIENCE).unwrap(), 0);
     }
+}
+
+/// The limit of an address began to count with the connection: by sockets that said nothing, one
+/// address took all the room that there is for those who open.
+#[test]
+fn silent_sockets_of_one_address_keep_nobody_else_out() {
+    let server = Server::builder(|ws| ws.recv().map(drop))
+        .max_connections(10)
+        .max_per_address(2)
+        .open_timeout(PATIENCE * 10)
+        .listen("127.0.0.1:0")
+        .start()
+        .unwrap();
+    let (port, url) = (port(&server), format!("ws://{}", server.local_addr()));
+    // More than there is room for: 10 and 128 besides. Of one address it is 2 and 16.
+    let mut silent: Vec<_> = (0..200).map(|_| Raw::connect(port)).collect();
+    let refused = || {
+        let metrics = server.metrics();
+        let reasons = metrics.refused();
+        let address = reasons.filter(|(reason, _)| *reason == "address");
+        address.map(|(_, count)| count).sum::<u64>()
+    };
+    wait_until("all others to be turned away", PATIENCE, || {
+        (refused() == 200 - 18).then_some(())
+    });
+    assert_eq!(silent.pop().unwrap().answer().status, 503);
+    let from = |address: &str| {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let bind = |text: &str, port| -> socket2::SockAddr {
+            std::net::SocketAddr::new(text.parse().unwrap(), port).into()
+        };
+        socket.bind(&bind(address, 0)).unwrap();
+        socket.connect(&bind("127.0.0.1", port)).unwrap();
+        std::net::TcpStream::from(socket)
+    };
+    let connect = |address| plainws::Client::builder().connect_over(&url, from(address));
+    let _two = [(); 2].map(|()| connect("127.0.0.2").unwrap());
+    let error = connect("127.0.0.2").expect_err("two are the limit");
+    assert!(matches!(error, Error::Refused(refused) if refused.status == 503));
+    let mut page = from("127.0.0.2");
+    page.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.contains("426"),
+        "who wants a page is not counted: {answer}"
+    );
+    drop(silent);
+    wait_until("the places to be free", PATIENCE, || {
+        connect("127.0.0.1").ok()
+    });
 }

@@ -78,8 +78,8 @@ impl Offer {
                 "a request of {size} bytes is larger than the limit of {MAX_REQUEST} bytes"
             )));
         }
-        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, &**v)).collect();
-        Ok(Request::of_client(&target.path, &fields))
+        let fields = fields.iter().map(|(n, v)| (*n, (&**v).into()));
+        Ok(Request::new(&target.path, fields))
     }
 
     fn check_name(&self, name: &str) -> Result<()> {

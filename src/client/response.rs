@@ -12,7 +12,7 @@ use super::body;
 use super::transport::Transport;
 use crate::error::{Error, Refused, Result};
 use crate::escaped::Escaped;
-use crate::http::request::head_end;
+use crate::http::head::head_end;
 
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use log::info;
 use tungstenite::protocol::Role;
 
-use crate::address::Address;
+use crate::address::{Address, Via};
 use crate::caretaker::Caretaker;
 use crate::close::{CloseCode, CloseFrame, Closed};
 use crate::config::Config;
@@ -31,7 +31,6 @@ use crate::escaped::Escaped;
 use crate::http::request::Request;
 use crate::lock::{Lock, Signal};
 use crate::message::Message;
-use crate::server::proxies::Caller;
 use crate::wire::Wire;
 
 /// After the last word, what a peer still sends is read and thrown away up to these bounds, so
@@ -406,8 +405,8 @@ impl Inner {
         self.inbox.lock()
     }
 
-    fn caller(&self) -> Caller<'_> {
-        Caller {
+    fn caller(&self) -> Via<'_> {
+        Via {
             peer: &self.peer,
             client: self.request.client_ip(),
         }

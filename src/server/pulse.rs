@@ -1,51 +1,67 @@
-//! `Pulse`: asks a thread that sleeps in `poll` whether it still comes round.
+//! `Pulse`: how an accept loop is reached from outside: told to stop, or asked whether it still comes
+//! round.
 //!
-//! The thread is rung at its bell and beats each time it has answered it; who asks waits for a beat.
+//! The loop is rung at its bell and beats each time it has answered it; who asks waits for a beat.
 //! Nothing is asked, and nobody woken, by itself.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::io;
 
 use crate::deadline::Deadline;
+use crate::lock::{Lock, Signal};
 use crate::wire::bell::Bell;
 
-/// How often a thread has answered its bell.
-#[derive(Debug, Default)]
+/// The bell of a thread that sleeps in `poll`, and how often it has answered.
+#[derive(Debug)]
 pub(crate) struct Pulse {
-    beats: Mutex<u64>,
-    beaten: Condvar,
+    pub(crate) bell: Bell,
+    beats: Lock<u64>,
+    beaten: Signal,
 }
 
 impl Pulse {
+    pub(crate) fn new() -> io::Result<Pulse> {
+        Ok(Pulse {
+            bell: Bell::new()?,
+            beats: Lock::default(),
+            beaten: Signal::new(),
+        })
+    }
+
     /// The thread is alive: it has answered its bell.
     pub(crate) fn beat(&self) {
-        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut beats = self.beats.lock();
         *beats = beats.wrapping_add(1);
         drop(beats);
         self.beaten.notify_all();
     }
 
-    /// Rings `bell` and waits until its thread has beaten since; false at the deadline.
-    pub(crate) fn is_felt(&self, bell: &Bell, deadline: Deadline) -> bool {
-        let beats = || self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut now = beats();
+    /// Ends the thread. Who waits for a beat gets none any more.
+    pub(crate) fn stop(&self) {
+        // Under the lock: nobody begins to wait between the two steps.
+        let beats = self.beats.lock();
+        self.bell.stop();
+        drop(beats);
+        self.beaten.notify_all();
+    }
+
+    /// Rings the thread and waits until it has beaten since; false at the deadline, and once the
+    /// thread is stopped.
+    pub(crate) fn is_felt(&self, deadline: Deadline) -> bool {
+        let mut now = self.beats.lock();
         // A beat for an earlier ring counts as well, since it comes after this look.
         let before = *now;
-        bell.ring();
-        while *now == before {
-            match deadline.remaining() {
-                Some(left) if left.is_zero() => return false,
-                Some(left) => {
-                    let waited = self.beaten.wait_timeout(now, left);
-                    now = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                None => {
-                    now = self
-                        .beaten
-                        .wait(now)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+        self.bell.ring();
+        loop {
+            if self.bell.is_stopped() {
+                return false;
             }
+            if *now != before {
+                return true;
+            }
+            if deadline.has_passed() {
+                return false;
+            }
+            now = self.beaten.wait(now, deadline);
         }
-        true
     }
 }

@@ -1,28 +1,29 @@
-//! `Roster`: the threads of a server's clients, and the places that they may take.
+//! `Roster`: who is here, from the moment of acceptance on, and the limits on how many may be.
 //!
-//! It starts each client's thread, counts who is connected, and at shutdown closes all and joins
-//! every thread. A thread that ends joins the one that ended before it, so that at most one
-//! finished thread waits to be joined however long the server runs.
+//! Each client holds its `Seat`, in whatever thread it is served; dropping it is leaving. Shutdown
+//! finds here whom to say goodbye to. Threads are not its business, see `threads.rs`.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle, ThreadId};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use crate::close::CloseFrame;
-use crate::connection::Connection;
+use crate::close::{CloseCode, CloseFrame};
 use crate::connection::tally::Tally;
+use crate::connection::{self, Connection};
 use crate::deadline::Deadline;
+use crate::lock::{Lock, Signal};
 use crate::server::metrics::Metrics;
 use crate::server::proxies::household;
 use crate::wire::Wire;
 
-/// Threads beyond the connections' own: clients in their handshake, pages, health checks, and
-/// those who are told that the server is full.
-const EXTRA_THREADS: usize = 128;
+/// Clients beyond the connections: those in their handshake, pages, health checks, and those who
+/// are told that the server is full.
+const EXTRA_CLIENTS: usize = 128;
+/// The same for one address: a browser opens six at once at most, and two tabs may.
+const EXTRA_OF_ADDRESS: usize = 16;
 
 /// Why a client is not taken.
 #[derive(Debug)]
@@ -30,23 +31,31 @@ pub(crate) enum Full {
     Stopping,
     /// All places are taken; this many there are.
     Places(usize),
-    /// One address has as many connections as it may.
+    /// One address has as many connections as it may, or too many clients that open one.
     Address(usize),
     /// The system gives no thread.
     Thread(io::Error),
+}
+
+/// For the log.
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Full::Stopping => f.write_str("the server is shutting down"),
+            Full::Places(limit) => write!(f, "all {limit} places are taken"),
+            Full::Address(limit) => write!(f, "all {limit} places of its address are taken"),
+            Full::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Roster {
     max_connections: usize,
     max_per_address: Option<usize>,
-    stack_size: usize,
-    state: Mutex<State>,
-    /// Told whenever a thread has left, and when the server stops.
-    changed: Condvar,
-    /// Told whenever another number of places is taken, and when the server stops. Not the same as
-    /// `changed`: who waits for the end is not woken by every client that comes.
-    counted: Condvar,
+    state: Lock<State>,
+    /// Told whenever another number of connections is open, and when the server stops.
+    counted: Signal,
 }
 
 /// What the lock guards.
@@ -54,315 +63,266 @@ pub(crate) struct Roster {
 struct State {
     stopping: bool,
     clients: HashMap<u64, Client>,
-    /// How many of them have a place.
-    seated: usize,
-    /// How many of these have which address; none that has no place.
-    addresses: HashMap<IpAddr, usize>,
-    /// Threads that wait for all others to end, and so not for each other.
-    waiting: HashSet<ThreadId>,
-    last_out: Option<JoinHandle<()>>,
+    connections: usize,
+    /// Who has which address, if that is limited; none that has nobody here.
+    addresses: HashMap<IpAddr, Count>,
     /// What those who have left did.
     gone: Tally,
+}
+
+/// How many of one address are here.
+#[derive(Debug, Default)]
+struct Count {
+    clients: usize,
+    /// Those of them that have a connection.
+    connections: usize,
 }
 
 #[derive(Debug)]
 struct Client {
     wire: Arc<Wire>,
-    thread: Option<JoinHandle<()>>,
-    seated: bool,
-    /// Under which its place is counted.
-    address: Option<IpAddr>,
-    connection: Option<Connection>,
+    stage: Stage,
 }
 
-/// What a client has sent and received so far.
-fn tally(wire: &Wire, connection: Option<&Connection>) -> Tally {
-    Tally {
-        bytes_in: wire.received(),
-        bytes_out: wire.sent(),
-        ..connection.map(Connection::tally).unwrap_or_default()
+#[derive(Debug)]
+enum Stage {
+    /// In its handshake, or getting a page.
+    Opening,
+    /// It has a place for its connection, which is about to open.
+    Seated,
+    Open(Connection),
+}
+
+impl Client {
+    /// What it has sent and received so far.
+    fn tally(&self) -> Tally {
+        let messages = match &self.stage {
+            Stage::Open(connection) => connection.tally(),
+            Stage::Opening | Stage::Seated => Tally::default(),
+        };
+        Tally {
+            bytes_in: self.wire.received(),
+            bytes_out: self.wire.sent(),
+            ..messages
+        }
     }
 }
 
 impl Roster {
-    pub(crate) fn new(
-        max_connections: usize,
-        max_per_address: Option<usize>,
-        stack_size: usize,
-    ) -> Roster {
-        Roster {
+    pub(crate) fn new(max_connections: usize, max_per_address: Option<usize>) -> Arc<Roster> {
+        Arc::new(Roster {
             max_connections,
             max_per_address,
-            stack_size,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            counted: Condvar::new(),
-        }
+            state: Lock::default(),
+            counted: Signal::new(),
+        })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts the thread of a client.
-    pub(crate) fn start(
+    /// Takes a client that was just accepted. `address` is its own, if it is no proxy's.
+    pub(crate) fn admit(
         self: &Arc<Self>,
-        id: u64,
         wire: &Arc<Wire>,
-        serve: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Full> {
-        let mut state = self.state();
+        address: Option<IpAddr>,
+    ) -> Result<Seat, Full> {
+        let id = connection::next_id();
+        let mut state = self.state.lock();
         if state.stopping {
             return Err(Full::Stopping);
         }
-        let places = self.max_connections.saturating_add(EXTRA_THREADS);
+        let places = self.max_connections.saturating_add(EXTRA_CLIENTS);
         if state.clients.len() >= places {
             return Err(Full::Places(places));
         }
-        let roster = Arc::clone(self);
-        // The thread finds itself on the roster, as the lock is held until it is there.
-        let thread = thread::Builder::new()
-            .name(format!("ws-conn-{id}"))
-            .stack_size(self.stack_size)
-            .spawn(move || {
-                let _leave = Leave { roster, id };
-                serve();
-            })
-            .map_err(Full::Thread)?;
-        let wire = Arc::clone(wire);
         let client = Client {
-            wire,
-            thread: Some(thread),
-            seated: false,
-            address: None,
-            connection: None,
+            wire: Arc::clone(wire),
+            stage: Stage::Opening,
         };
         state.clients.insert(id, client);
-        Ok(())
-    }
-
-    /// Takes a place for a connection that is about to open, and one of those of its address, if
-    /// that is known. It has both until its thread ends, however that ends.
-    pub(crate) fn seat(&self, id: u64, address: Option<IpAddr>) -> Result<(), Full> {
-        // Also when the server stops: who is in its handshake then was waiting in the queue of a
-        // socket that the next process takes over, and is told by 1001 that it may come again.
-        let mut state = self.state();
-        if state.seated >= self.max_connections {
-            return Err(Full::Places(self.max_connections));
-        }
-        let limited = self.max_per_address.zip(address.map(household));
-        if let Some((limit, address)) = limited {
-            let taken = state.addresses.get(&address).copied().unwrap_or(0);
-            if taken >= limit {
-                return Err(Full::Address(limit));
-            }
-            state.addresses.insert(address, taken + 1);
-        }
-        state.seated += 1;
-        if let Some(client) = state.clients.get_mut(&id) {
-            client.seated = true;
-            client.address = limited.map(|(_, address)| address);
-        }
         drop(state);
-        self.counted.notify_all();
-        Ok(())
-    }
-
-    /// The connection is open: shutdown shall close it.
-    pub(crate) fn opened(&self, id: u64, connection: &Connection, goodbye: CloseFrame) {
-        let mut state = self.state();
-        if state.stopping {
-            // Shutdown came between the place and the opening, and could not see it.
-            drop(state);
-            connection.start_closing(goodbye);
-        } else if let Some(client) = state.clients.get_mut(&id) {
-            client.connection = Some(connection.clone());
-        }
+        let mut seat = Seat {
+            roster: Arc::clone(self),
+            id,
+            address: None,
+            taken: false,
+        };
+        seat.count_address(address)?;
+        Ok(seat)
     }
 
     /// The number of open connections.
-    pub(crate) fn seated(&self) -> usize {
-        self.state().seated
-    }
-
-    /// Fills in who is there, and what all clients, also those that have left, did so far.
-    pub(crate) fn fill(&self, metrics: &mut Metrics) {
-        // Under one lock who has left and who has not: nobody is counted twice or missed, and no
-        // sum ever goes down.
-        let state = self.state();
-        let mut all = state.gone;
-        let clients = state.clients.values();
-        let clients: Vec<_> = clients
-            .map(|client| (Arc::clone(&client.wire), client.connection.clone()))
-            .collect();
-        metrics.clients = state.seated;
-        drop(state);
-        for (wire, connection) in clients {
-            all.add(tally(&wire, connection.as_ref()));
-        }
-        metrics.add_tally(all);
+    pub(crate) fn connections(&self) -> usize {
+        self.state.lock().connections
     }
 
     /// Waits until the number of open connections is another than `known`, or for the deadline:
     /// the number. `None` once the server stops.
-    pub(crate) fn wait_seated(&self, known: usize, deadline: Deadline) -> Option<usize> {
-        let mut state = self.state();
-        loop {
-            let left = deadline.remaining();
-            if state.stopping {
-                return None;
+    pub(crate) fn wait_connections(&self, known: usize, deadline: Deadline) -> Option<usize> {
+        let mut state = self.state.lock();
+        while !state.stopping && state.connections == known && !deadline.has_passed() {
+            state = self.counted.wait(state, deadline);
+        }
+        (!state.stopping).then_some(state.connections)
+    }
+
+    /// Fills in who is here, and what all clients, also those that have left, did so far.
+    pub(crate) fn fill(&self, metrics: &mut Metrics) {
+        // Under one lock who has left and who has not: nobody is counted twice or missed, and no
+        // sum ever goes down.
+        let state = self.state.lock();
+        let mut all = state.gone;
+        state
+            .clients
+            .values()
+            .for_each(|client| all.add(client.tally()));
+        metrics.clients = state.connections;
+        drop(state);
+        metrics.add_tally(all);
+    }
+
+    /// Takes nobody more, says goodbye to all connections, and cuts openings short.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.stopping = true;
+        let mut open = Vec::new();
+        for client in state.clients.values() {
+            match &client.stage {
+                // It finds the end of the stream, and that the server stops.
+                Stage::Opening => client.wire.shutdown_read(),
+                // `Seat::opened` will find that the server stops.
+                Stage::Seated => {}
+                Stage::Open(connection) => open.push(connection.clone()),
             }
-            if state.seated != known || left == Some(Duration::ZERO) {
-                return Some(state.seated);
+        }
+        drop(state);
+        self.counted.notify_all();
+        for connection in open {
+            connection.start_closing(goodbye());
+        }
+    }
+
+    /// Gives up on all who are still here.
+    pub(crate) fn cut(&self) {
+        for client in self.state.lock().clients.values() {
+            match &client.stage {
+                Stage::Open(connection) => connection.outbox().cut("the server has shut down"),
+                Stage::Opening | Stage::Seated => client.wire.abort(),
             }
-            state = match left {
-                Some(left) => {
-                    let waited = self.counted.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self
-                    .counted
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-            };
         }
     }
 
     /// Makes every thread wait that needs the roster.
     #[cfg(test)]
     pub(crate) fn hold(&self) -> impl Drop + '_ {
-        self.state()
-    }
-
-    fn leave(&self, id: u64) {
-        let mut state = self.state();
-        let Some(mut client) = state.clients.remove(&id) else {
-            return;
-        };
-        state.gone.add(Tally {
-            backlog_bytes: 0,
-            ..tally(&client.wire, client.connection.as_ref())
-        });
-        let seated = client.seated;
-        state.seated -= usize::from(seated);
-        if let Some(address) = client.address
-            && let Entry::Occupied(mut places) = state.addresses.entry(address)
-        {
-            *places.get_mut() -= 1;
-            // An address that has none left is forgotten: there are many of them.
-            if *places.get() == 0 {
-                places.remove();
-            }
-        }
-        let before = std::mem::replace(&mut state.last_out, client.thread.take());
-        drop(state);
-        drop(client);
-        if seated {
-            self.counted.notify_all();
-        }
-        if let Some(thread) = before {
-            let _ = thread.join();
-        }
-        self.changed.notify_all();
-    }
-
-    /// Takes no more clients.
-    pub(crate) fn stop(&self) {
-        self.state().stopping = true;
-        self.changed.notify_all();
-        self.counted.notify_all();
-    }
-
-    /// Closes all connections, cuts those that do not answer in time, and waits until all threads
-    /// have ended but the caller's own. Whether they have.
-    pub(crate) fn close_all(&self, goodbye: &CloseFrame, limit: Duration) -> bool {
-        let now = Instant::now();
-        // Who does not answer is cut early enough that its thread ends before the deadline.
-        let grace = (limit / 5).min(Duration::from_millis(500));
-        let mut state = self.state();
-        state.stopping = true;
-        let mut open = Vec::new();
-        for client in state.clients.values() {
-            match &client.connection {
-                Some(connection) => open.push(connection.clone()),
-                // About to open: `opened` finds that the server stops.
-                None if client.seated => {}
-                // In its handshake: it finds the end of the stream, and that the server stops.
-                None => client.wire.shutdown_read(),
-            }
-        }
-        drop(state);
-        for connection in open {
-            connection.start_closing(goodbye.clone());
-        }
-        self.state().waiting.insert(thread::current().id());
-        self.changed.notify_all();
-        if !self.wait_empty(now.checked_add(limit - grace)) {
-            let state = self.state();
-            for client in state.clients.values() {
-                match &client.connection {
-                    Some(connection) => connection.outbox().cut("the server has shut down"),
-                    None => client.wire.abort(),
-                }
-            }
-        }
-        let made_it = self.wait_empty(now.checked_add(limit));
-        self.state().waiting.remove(&thread::current().id());
-        self.join_last();
-        made_it
-    }
-
-    /// Waits until the server has stopped and all threads have ended.
-    pub(crate) fn wait_stopped(&self) {
-        let mut state = self.state();
-        while !(state.stopping && state.clients.is_empty()) {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(state);
-        self.join_last();
-    }
-
-    /// Waits until no thread is left but those that wait here; false at the deadline.
-    fn wait_empty(&self, deadline: Option<Instant>) -> bool {
-        let mut state = self.state();
-        loop {
-            let waits = |client: &Client| {
-                let id = client.thread.as_ref().map(|thread| thread.thread().id());
-                id.is_some_and(|id| state.waiting.contains(&id))
-            };
-            if state.clients.values().all(waits) {
-                return true;
-            }
-            let left = deadline.map_or(Duration::from_secs(3600), |at| {
-                at.saturating_duration_since(Instant::now())
-            });
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn join_last(&self) {
-        let last = self.state().last_out.take();
-        if let Some(thread) = last.filter(|t| t.thread().id() != thread::current().id()) {
-            let _ = thread.join();
-        }
+        self.state.lock()
     }
 }
 
-/// Takes a thread off the roster when it ends, also by a panic.
-struct Leave {
+/// What a client is told when the server stops.
+fn goodbye() -> CloseFrame {
+    CloseFrame::cut(CloseCode::GOING_AWAY, "server is shutting down")
+}
+
+/// One client's entry on the roster. Dropping it is leaving.
+#[derive(Debug)]
+pub(crate) struct Seat {
     roster: Arc<Roster>,
     id: u64,
+    /// Under which it is counted.
+    address: Option<IpAddr>,
+    /// Whether it has one of the places for connections.
+    taken: bool,
 }
 
-impl Drop for Leave {
+impl Seat {
+    /// The client's number, unique in the process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Counts the client as one of its address, from when that is known on: for who comes by a
+    /// proxy, not before the request. Whoever is counted already stays what it is.
+    pub(crate) fn count_address(&mut self, address: Option<IpAddr>) -> Result<(), Full> {
+        let limited = self.roster.max_per_address.zip(address.map(household));
+        let Some((limit, address)) = limited.filter(|_| self.address.is_none()) else {
+            return Ok(());
+        };
+        let mut state = self.roster.state.lock();
+        let count = state.addresses.entry(address).or_default();
+        if count.clients >= limit.saturating_add(EXTRA_OF_ADDRESS) {
+            return Err(Full::Address(limit));
+        }
+        count.clients += 1;
+        self.address = Some(address);
+        Ok(())
+    }
+
+    /// Takes one of the places for connections, and one of those of its address.
+    pub(crate) fn take(&mut self) -> Result<(), Full> {
+        // Also when the server stops: who is in its handshake then was waiting in the queue of a
+        // socket that the next process takes over, and is told by 1001 that it may come again.
+        let mut guard = self.roster.state.lock();
+        let state = &mut *guard;
+        if state.connections >= self.roster.max_connections {
+            return Err(Full::Places(self.roster.max_connections));
+        }
+        let limited = self.roster.max_per_address.zip(self.address);
+        if let Some((limit, address)) = limited
+            && let Some(count) = state.addresses.get_mut(&address)
+        {
+            if count.connections >= limit {
+                return Err(Full::Address(limit));
+            }
+            count.connections += 1;
+        }
+        if let Some(client) = state.clients.get_mut(&self.id) {
+            client.stage = Stage::Seated;
+        }
+        state.connections += 1;
+        self.taken = true;
+        drop(guard);
+        self.roster.counted.notify_all();
+        Ok(())
+    }
+
+    /// The connection is open: shutdown shall close it.
+    pub(crate) fn opened(&self, connection: &Connection) {
+        let mut state = self.roster.state.lock();
+        if let Some(client) = state.clients.get_mut(&self.id) {
+            client.stage = Stage::Open(connection.clone());
+        }
+        if state.stopping {
+            // Shutdown came before, and could not see it.
+            drop(state);
+            connection.start_closing(goodbye());
+        }
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.roster.leave(self.id);
+        let mut state = self.roster.state.lock();
+        let left = state.clients.remove(&self.id);
+        if let Some(client) = &left {
+            state.gone.add(Tally {
+                backlog_bytes: 0,
+                ..client.tally()
+            });
+        }
+        let taken = usize::from(self.taken);
+        state.connections -= taken;
+        if let Some(address) = self.address
+            && let Entry::Occupied(mut count) = state.addresses.entry(address)
+        {
+            count.get_mut().clients -= 1;
+            count.get_mut().connections -= taken;
+            // An address that nobody has any more is forgotten: there are many of them.
+            if count.get().clients == 0 {
+                count.remove();
+            }
+        }
+        drop(state);
+        if self.taken {
+            self.roster.counted.notify_all();
+        }
     }
 }

@@ -51,11 +51,12 @@ impl Bell {
         PollFd::from_borrowed_fd(self.inside.as_fd(), PollFlags::IN)
     }
 
-    /// Makes ready for the next ring. The flag is cleared last: who rings from now on is heard
-    /// by the next poll, who rang before is served by the look at the requests that follows.
+    /// Makes ready for the next ring; to be called before the look at what was asked for, and at
+    /// `is_stopped`. The flag is cleared last, by a swap: who rings from now on is heard by the next
+    /// poll, and what stands before a ring that found the flag up is seen after this.
     pub(crate) fn answer(&self) {
         let mut bytes = [0; 16];
         while matches!((&self.inside).read(&mut bytes), Ok(n) if n > 0) {}
-        self.rung.store(false, Ordering::Release);
+        self.rung.swap(false, Ordering::AcqRel);
     }
 }

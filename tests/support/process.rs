@@ -191,14 +191,19 @@ impl Daemon {
     #[track_caller]
     pub fn clients(&self) -> usize {
         let names = self.threads();
-        let named = names.iter().filter(|name| name.starts_with("ws-conn-"));
-        // One that has not run yet still has the name of the thread that made it.
+        // Whoever takes over from an opener has its number, also before it has a name of its own:
+        // a thread that has not run yet is called as the one that made it.
+        let number = |name: &String| {
+            let opener = name.strip_prefix("ws-open-");
+            opener.or(name.strip_prefix("ws-conn-")).map(str::to_owned)
+        };
+        let clients: BTreeSet<_> = names.iter().filter_map(number).collect();
         let makers: Vec<_> = names
             .iter()
             .filter(|n| n.starts_with("ws-accept-"))
             .collect();
         let listeners: BTreeSet<_> = makers.iter().collect();
-        named.count() + makers.len() - listeners.len()
+        clients.len() + makers.len() - listeners.len()
     }
 
     #[track_caller]

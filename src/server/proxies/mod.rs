@@ -7,7 +7,6 @@
 //! Runs in the client's own thread. `Forwarded` (RFC 7239) is not read, `X-Forwarded-Proto` and
 //! `-Host` are not needed.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use crate::address::Address;
@@ -52,23 +51,6 @@ fn told(trusted: &[Network], request: &Request) -> Option<IpAddr> {
 
 fn parse(text: &str) -> Option<IpAddr> {
     Some(text.parse::<IpAddr>().ok()?.to_canonical())
-}
-
-/// Who is connected, for log lines: `203.0.113.9 via 127.0.0.1:4711`, or the peer alone.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller<'a> {
-    pub(crate) peer: &'a Address,
-    pub(crate) client: Option<IpAddr>,
-}
-
-impl fmt::Display for Caller<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let own = self.peer.ip().map(|ip| ip.to_canonical());
-        match self.client.filter(|&ip| Some(ip) != own) {
-            Some(ip) => write!(f, "{ip} via {}", self.peer),
-            None => self.peer.fmt(f),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::http::head;
 
 fn network(text: &str) -> Network {
     text.parse().expect("a network")
@@ -21,7 +22,7 @@ fn peer(text: &str) -> Address {
 
 fn request(lines: &str) -> Request {
     let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
-    Request::parse(head.as_bytes()).expect("a request")
+    head::parse(head.as_bytes()).expect("a request")
 }
 
 /// Loopback, a private network, a network of IPv6, and Unix sockets.
@@ -219,27 +220,4 @@ fn a_head_of_garbage_gives_the_peer_or_an_address_that_stands_in_it() {
 fn limits_count_ipv6_by_its_first_64_bits() {
     assert_eq!(household(ip("203.0.113.9")), ip("203.0.113.9"));
     assert_eq!(household(ip("2001:db8:9:1:2:3:4:5")), ip("2001:db8:9:1::"));
-}
-
-#[test]
-fn a_caller_is_shown_with_its_proxy() {
-    let show = |client: Option<&str>, of: &str| {
-        let (client, peer) = (client.map(ip), peer(of));
-        Caller {
-            peer: &peer,
-            client,
-        }
-        .to_string()
-    };
-    assert_eq!(
-        show(Some("203.0.113.9"), "127.0.0.1"),
-        "203.0.113.9 via 127.0.0.1:4711"
-    );
-    assert_eq!(show(Some("127.0.0.1"), "127.0.0.1"), "127.0.0.1:4711");
-    assert_eq!(
-        show(Some("127.0.0.1"), "::ffff:127.0.0.1"),
-        "[::ffff:127.0.0.1]:4711"
-    );
-    assert_eq!(show(Some("203.0.113.9"), "unix:"), "203.0.113.9 via unix:");
-    assert_eq!(show(None, "unix:"), "unix:");
 }

@@ -1,0 +1,92 @@
+//! `Rules`: which requests a server takes, from where, and by which handler.
+//!
+//! Text is compared, nothing is sent or resolved here.
+
+use std::sync::Arc;
+
+use crate::address::{Address, HostPort};
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::network::Network;
+use crate::server::answer::{Answer, Handler, Kind};
+use crate::server::metrics::Reason;
+use crate::server::origin::{is_same_host, is_same_origin};
+use crate::server::refusal::Refusal;
+
+pub(crate) type Route = Box<dyn Fn(&Request) -> Option<Answer> + Send + Sync>;
+
+pub(crate) struct Rules {
+    pub(crate) handler: Handler,
+    pub(crate) route: Option<Route>,
+    /// Origins instead of the default: none, the same host, `null`.
+    pub(crate) origins: Option<Vec<String>>,
+    pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) subprotocols: Vec<String>,
+    /// Peers whose word about a client's address is taken.
+    pub(crate) trusted_proxies: Vec<Network>,
+}
+
+impl Rules {
+    pub(crate) fn trusts(&self, peer: &Address) -> bool {
+        self.trusted_proxies.iter().any(|network| network.has(peer))
+    }
+
+    /// What the route says, or else the server's handler.
+    pub(crate) fn answer(&self, request: &Request) -> Answer {
+        let answer = self.route.as_ref().and_then(|route| route(request));
+        answer.unwrap_or_else(|| Answer(Kind::Upgrade(Arc::clone(&self.handler))))
+    }
+
+    /// A page of a foreign name that resolves to us (DNS rebinding) has the right Origin; only
+    /// its Host gives it away.
+    pub(crate) fn check_host(&self, request: &Request) -> Result<(), Refusal> {
+        let Some(hosts) = &self.hosts else {
+            return Ok(());
+        };
+        let host = request.header("Host").unwrap_or_default();
+        let name = HostPort::parse(host).map_or(host, |parsed| parsed.name);
+        let is = |allowed: &String| [name, host].iter().any(|h| allowed.eq_ignore_ascii_case(h));
+        let why = "the Host of the request is not served here";
+        forbid(hosts.iter().any(is), Reason::Host, why, Some(host))
+    }
+
+    /// A browser says which page opens the socket; another site's page may not.
+    pub(crate) fn check_origin(&self, request: &Request) -> Result<(), Refusal> {
+        let mut origins = request.all("Origin");
+        let origin = origins.next();
+        let fine = match (&self.origins, origin) {
+            _ if origins.next().is_some() => false,
+            (None, None | Some("null")) => true,
+            (None, Some(origin)) => is_same_host(origin, request.header("Host")),
+            (Some(allowed), None) => allowed.iter().any(|o| o == "none"),
+            (Some(allowed), Some(origin)) => allowed.iter().any(|o| is_same_origin(o, origin)),
+        };
+        let why = "the Origin of the page is not allowed here";
+        forbid(fine, Reason::Origin, why, origin)
+    }
+
+    /// The first of ours that the client offers, in the order that we prefer. None is no reason to
+    /// refuse it: it can close the connection if it cannot do without (RFC 6455, section 4.2.2).
+    pub(crate) fn subprotocol(&self, request: &Request) -> Option<Box<str>> {
+        let offered = |name: &str| {
+            let offers = request.all("Sec-WebSocket-Protocol");
+            offers
+                .flat_map(|value| value.split(','))
+                .any(|offer| offer.trim() == name)
+        };
+        let name = self.subprotocols.iter().find(|name| offered(name))?;
+        Some(name.as_str().into())
+    }
+}
+
+/// The answer repeats nothing that was sent; the log may, escaped and cut.
+fn forbid(fine: bool, reason: Reason, why: &str, sent: Option<&str>) -> Result<(), Refusal> {
+    if fine {
+        return Ok(());
+    }
+    let mut refusal = Refusal::answered(reason, Response::text(403, why));
+    if let Some(sent) = sent {
+        refusal.why = format!("{why}: {sent}");
+    }
+    Err(refusal)
+}

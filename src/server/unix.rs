@@ -1,0 +1,102 @@
+//! Binds Unix listeners, and minds the file that each of them has.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::error::{Error, Result};
+use crate::server::tcp::BACKLOG;
+
+pub(crate) fn bind(path: &Path) -> io::Result<(UnixListener, OwnFile)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = OwnFile::of(path)?;
+    // As a port of this host: any program may connect, whatever the umask. Its folder can keep
+    // programs away.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok((OwnedFd::from(socket).into(), file))
+}
+
+const LISTENS: &str = "another program listens there";
+
+/// Removes the socket of a server that has ended; leaves anything else alone.
+pub(crate) fn remove_stale(path: &Path) -> Result<()> {
+    let cannot = |why: &str| {
+        Err(Error::invalid(format!(
+            "cannot listen on unix:{}: {why}",
+            path.display()
+        )))
+    };
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(Error::io(
+                format!("cannot look at {}", path.display()),
+                error,
+            ));
+        }
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return cannot("a file that is no socket is in the way");
+        }
+        Ok(_) => {}
+    }
+    // Without waiting: a server whose queue is full would let us.
+    let connected = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    match connected() {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(
+                    format!("cannot remove the stale {}", path.display()),
+                    error,
+                )),
+                _ => Ok(()),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => cannot(LISTENS),
+        Err(error) => Err(Error::io(
+            format!("cannot look who listens on {}", path.display()),
+            error,
+        )),
+        Ok(()) => cannot(LISTENS),
+    }
+}
+
+/// The file of a Unix socket that we made: removed at the end, unless somebody has put another
+/// one in its place.
+#[derive(Debug)]
+pub(crate) struct OwnFile {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl OwnFile {
+    fn of(path: &Path) -> io::Result<OwnFile> {
+        Ok(OwnFile {
+            path: path.to_owned(),
+            inode: inode(path)?,
+        })
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        if inode(&self.path).is_ok_and(|now| now == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = path.symlink_metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
