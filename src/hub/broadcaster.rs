@@ -17,8 +17,8 @@ use crate::connection::outbox::Outbox;
 use crate::error::panic_text;
 use crate::escaped::Escaped;
 
-/// A batch ends at this many requests, so that the first of them is not held up for long: not by
-/// closures that ask for one more each time either.
+/// A batch ends at this many requests: the first of them must not be held up for long, nor for ever
+/// by closures that ask for one more each time.
 const BATCH: usize = 256;
 /// Or at this many bytes.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -30,7 +30,8 @@ type OnLeave<S> = Box<dyn FnMut(&mut S, &mut Clients) + Send>;
 pub(super) enum Request<S> {
     Join(Arc<Outbox>),
     Leave(u64),
-    /// With the id of who asks, 0 for nobody. A box costs nothing as long as its closure holds nothing.
+    /// With the id of who asks, 0 for nobody. The id stands here and not in the closure, as boxing a
+    /// closure that holds nothing allocates nothing.
     Update(Update<S>, u64),
 }
 

@@ -69,6 +69,8 @@ impl Clients {
     pub fn publish_text(&mut self, topic: impl Into<Topic>, value: impl fmt::Display) {
         let mut text = mem::take(&mut self.text);
         text.clear();
+        // As the buffer of frames: one that once had to be large is given back.
+        text.shrink_to(64 * 1024);
         // A string takes all; a value that cannot be shown is as far as it came.
         let _ = write!(text, "{value}");
         let message = Message::Text(text);

@@ -29,8 +29,9 @@ use queue::Queue;
 /// [`Registration`] are dropped; dropping the last one waits for that. A closure must not block.
 ///
 /// A call waits only while 1024 others are queued already, and never in a closure of a hub: what a
-/// closure asks, of its own hub or of another, is queued at once, whatever is queued there. So hubs
-/// may update each other; but closures that ask for more than they do fill the memory.
+/// closure asks, of its own hub or of another, is queued at once. So two hubs can update each other,
+/// and none waits for the other. That part has no limit: closures that each ask for several more fill
+/// the memory.
 ///
 /// ```
 /// use plainws::{Hub, Server};
@@ -70,9 +71,10 @@ struct Inner<S> {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a hub does besides broadcasting; see [`Hub::builder`].
+/// Describes a hub before it starts, from [`Hub::builder`]: what it does when a connection joins or
+/// leaves, and before each delivery.
 ///
-/// All closures run on the hub's thread. One that panics ends alone, with an ERROR in the log.
+/// All hooks run on the hub's thread. One that panics ends alone, with an ERROR in the log.
 #[must_use = "nothing runs before start()"]
 pub struct HubBuilder<S> {
     broadcaster: Broadcaster<S>,
@@ -140,7 +142,7 @@ impl<S: Send + 'static> HubBuilder<S> {
 }
 
 impl<S: Send + 'static> Hub<S> {
-    /// A hub that will own `state`; `()` if there is none to share.
+    /// Describes a hub that will own `state`; `()` if there is none to share.
     pub fn builder(state: S) -> HubBuilder<S> {
         let broadcaster = Broadcaster::new(state);
         HubBuilder { broadcaster }
@@ -179,8 +181,8 @@ impl<S: Send + 'static> Hub<S> {
 }
 
 impl<S> Hub<S> {
-    /// The messages and values sent to all so far, each counted once, whoever was registered; none
-    /// for nobody.
+    /// How many messages and values have been sent to all so far: each counts once, however many
+    /// were registered, and not at all if nobody was.
     pub fn broadcasts(&self) -> u64 {
         self.inner.broadcasts.load(Ordering::Relaxed)
     }
