@@ -223,6 +223,7 @@ mod http;
 mod config;
 
 mod message;
+
 mod network;
 
 mod error;

@@ -91,7 +91,7 @@ impl ClientBuilder {
     }
 
     /// The subprotocols offered to the server, the best first; it chooses one of them, which is
-    /// [`Connection::subprotocol`], or none. A server that chooses another one is an error.
+    /// [`Connection::subprotocol`](crate::Connection::subprotocol), or none. A server that chooses another one is an error.
     /// Defaults to none.
     ///
     /// ```no_run
@@ -171,7 +171,7 @@ impl ClientBuilder {
     }
 
     /// How many redirects are followed, one after the other; with 0 a redirect is
-    /// [`Error::Refused`], as any other answer. Never from `wss://` to `ws://`. Defaults to 10.
+    /// [`Error::Refused`](crate::Error::Refused), as any other answer. Never from `wss://` to `ws://`. Defaults to 10.
     ///
     /// ```no_run
     /// let ws = plainws::Client::builder()

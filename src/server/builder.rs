@@ -80,7 +80,7 @@ impl Server {
 
 impl ServerBuilder {
     /// Adds an address to listen on, or a bound socket to take over; may be repeated. An address
-    /// is written as for [`Listener::bind`].
+    /// is written as for [`Listener::bind`](crate::Listener::bind).
     pub fn listen(mut self, endpoint: impl Into<Endpoint>) -> Self {
         self.endpoints.push((endpoint.into(), None));
         self
