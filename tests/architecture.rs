@@ -277,6 +277,18 @@ fn every_file_of_the_source_belongs_to_a_module_at_its_own_place() {
 }
 
 #[test]
+fn every_file_of_the_source_opens_with_what_it_is() {
+    for file in files(&src()) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(
+            text.starts_with("//! "),
+            "no //! header: {}",
+            file.display()
+        );
+    }
+}
+
+#[test]
 fn no_file_of_the_source_is_long() {
     for file in files(&src()) {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
