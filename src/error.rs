@@ -13,26 +13,26 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///
 /// ```text
 /// Error
-/// ├─ of the call          nothing has happened yet
-/// │  └─ Invalid           an address, a URL or an option that cannot be meant: mend the call
-/// ├─ of the surroundings
-/// │  ├─ Io                the system refuses: nobody listens there, no permission, no more threads
-/// │  ├─ TimedOut          not done within the limit that you set, or its default
-/// │  └─ Tls               no common ground with the peer, or a certificate or key that is wrong
-/// ├─ of the opening       only `connect` and its kin
-/// │  ├─ Refused           an HTTP answer in place of an upgrade: its status and body say why
-/// │  └─ Handshake         an answer that is not WebSocket: the wrong server, port or proxy
-/// ├─ of a connection
-/// │  ├─ Closed            it is over: leave the loop; `Closed` says who ended it, and how
-/// │  └─ Full              only `try_send`: this peer reads too slowly; it stays connected
-/// └─ Other                yours, passed through a handler: see `Error::other`
+/// ├─ before anything is tried
+/// │  └─ Invalid        an address, a URL or an option that cannot be meant: correct the call
+/// ├─ from the system and the network
+/// │  ├─ Io             nobody listens there, no permission, no thread left: try again later
+/// │  ├─ TimedOut       not done within your limit or its default: try again later
+/// │  └─ Tls            the two ends do not agree, or a certificate or key is wrong
+/// ├─ while a client connects
+/// │  ├─ Refused        an HTTP answer in place of an upgrade: its status and body say why
+/// │  └─ Handshake      an answer that is not WebSocket: the wrong server, port or proxy
+/// ├─ while a connection is open
+/// │  ├─ Full           `try_send` only: the peer reads too slowly; the connection stays open
+/// │  └─ Closed         it is over: leave the loop; `Closed` says who ended it, and how
+/// └─ Other             an error of yours: see `Error::other`
 /// ```
 ///
-/// [`Retry`](crate::Retry) knows which of them may pass: `Io`, `TimedOut`, and some `Refused`. In a
-/// handler, return whatever you do not treat: the server logs it and closes with 1011, unless it is
-/// a `Closed`.
+/// [`Retry`](crate::Retry) tries again after `Io`, `TimedOut` and some kinds of `Refused`. A handler
+/// returns what it does not treat itself: the server logs it and closes the connection with 1011. A
+/// `Closed` is how a conversation ends, and is no failure.
 ///
-/// There is no conversion from [`io::Error`], as which file or peer it is about would be lost:
+/// An [`io::Error`] does not become an `Error` by `?` alone, as that would lose what it is about:
 ///
 /// ```
 /// use plainws::{Connection, Error, Result};
