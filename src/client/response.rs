@@ -97,41 +97,37 @@ impl ResponseHead {
 
     /// What a client must check in an answer of 101. The subprotocol agreed on.
     pub(super) fn check(&self, key: &str, offered: &[String]) -> Result<Option<Box<str>>> {
-        let wrong = |why: String| Err(Error::handshake(format!("the server's answer {why}")));
-        if self.http_1_0 {
-            // A proxy that does not know what it passes on (RFC 9110, section 7.8).
-            return wrong("upgrades in HTTP/1.0, which cannot".to_owned());
-        }
-        if !self.has_token("Upgrade", "websocket") || !self.has_token("Connection", "upgrade") {
-            return wrong("does not upgrade to a WebSocket".to_owned());
-        }
-        let mut accepts = self.all("Sec-WebSocket-Accept");
-        if accepts.next() != Some(derive_accept_key(key.as_bytes()).as_str()) {
-            return wrong("has the wrong Sec-WebSocket-Accept".to_owned());
-        }
-        if accepts.next().is_some() {
-            return wrong("has more than one Sec-WebSocket-Accept".to_owned());
-        }
-        if let Some(extension) = self.all("Sec-WebSocket-Extensions").next() {
-            let extension = Escaped(extension);
-            return wrong(format!(
-                "chooses the extension '{extension}', which was not offered"
-            ));
-        }
-        let mut chosen = self.all("Sec-WebSocket-Protocol");
-        let Some(first) = chosen.next() else {
-            return Ok(None);
+        let accept = derive_accept_key(key.as_bytes());
+        let accepts: Vec<&str> = self.all("Sec-WebSocket-Accept").collect();
+        let chosen: Vec<&str> = self.all("Sec-WebSocket-Protocol").collect();
+        let foreign = |what: &str, name| {
+            format!(
+                "chooses the {what} '{}', which was not offered",
+                Escaped(name)
+            )
         };
-        if first.contains(',') || chosen.next().is_some() {
-            return wrong("chooses more than one subprotocol".to_owned());
-        }
-        if !offered.iter().any(|name| name == first) {
-            let first = Escaped(first);
-            return wrong(format!(
-                "chooses the subprotocol '{first}', which was not offered"
-            ));
-        }
-        Ok(Some(first.into()))
+        let why = if self.http_1_0 {
+            // A proxy that does not know what it passes on (RFC 9110, section 7.8).
+            "upgrades in HTTP/1.0, which cannot".to_owned()
+        } else if !self.has_token("Upgrade", "websocket")
+            || !self.has_token("Connection", "upgrade")
+        {
+            "does not upgrade to a WebSocket".to_owned()
+        } else if accepts.first() != Some(&&*accept) {
+            "has the wrong Sec-WebSocket-Accept".to_owned()
+        } else if accepts.len() > 1 {
+            "has more than one Sec-WebSocket-Accept".to_owned()
+        } else if let Some(extension) = self.all("Sec-WebSocket-Extensions").next() {
+            foreign("extension", extension)
+        } else {
+            match *chosen {
+                [] => return Ok(None),
+                [one] if offered.iter().any(|name| name == one) => return Ok(Some(one.into())),
+                [one] if !one.contains(',') => foreign("subprotocol", one),
+                _ => "chooses more than one subprotocol".to_owned(),
+            }
+        };
+        Err(Error::handshake(format!("the server's answer {why}")))
     }
 
     /// An answer that is no upgrade, with what it says.

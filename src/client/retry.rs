@@ -54,7 +54,7 @@ pub struct Retry {
     max_delay: Duration,
     attempts: Option<usize>,
     on_failure: Option<OnFailure>,
-    stop: Arc<Stop>,
+    stopper: Stopper,
     /// Before chance shortens it; `None` is the first one.
     delay: Option<Duration>,
     /// In a row.
@@ -78,29 +78,25 @@ impl ClientBuilder {
     /// # Ok::<(), plainws::Error>(())
     /// ```
     pub fn retry(&self, url: &str) -> Retry {
-        Retry::new(self.clone(), url)
-    }
-}
-
-type OnFailure = Box<dyn FnMut(&Error, Duration) + Send>;
-
-impl Retry {
-    pub(crate) fn new(client: ClientBuilder, url: &str) -> Retry {
         Retry {
-            client,
+            client: self.clone(),
             url: url.to_owned(),
             first_delay: FIRST_DELAY,
             max_delay: MAX_DELAY,
             attempts: None,
             on_failure: None,
-            stop: Arc::default(),
+            stopper: Stopper::default(),
             delay: None,
             failures: 0,
             given: None,
             over: false,
         }
     }
+}
 
+type OnFailure = Box<dyn FnMut(&Error, Duration) + Send>;
+
+impl Retry {
     /// The delay after the first failure; each one after that is 1.6 times as long. At least
     /// 10 ms. Defaults to 1 s.
     pub fn first_delay(mut self, delay: Duration) -> Self {
@@ -129,9 +125,7 @@ impl Retry {
 
     /// What ends this iterator from another thread.
     pub fn stopper(&self) -> Stopper {
-        Stopper {
-            stop: Arc::clone(&self.stop),
-        }
+        self.stopper.clone()
     }
 
     fn delay(&self) -> Duration {
@@ -148,7 +142,7 @@ impl Retry {
         if let Some(tell) = &mut self.on_failure {
             tell(error, shortened);
         }
-        self.stop.wait(shortened);
+        self.stopper.wait(shortened);
     }
 
     /// After a connection: waits if it was a short one, else the delays start afresh.
@@ -167,10 +161,10 @@ impl Retry {
     /// The next connection, or what will not pass; `None` when it was stopped.
     fn connect(&mut self) -> Option<Result<Connection>> {
         self.follow();
-        while !self.stop.is_set() {
+        while !self.stopper.is_stopped() {
             let connected = self.client.connect(&self.url);
             // A connection that nobody wants any more is closed as it is dropped.
-            if self.stop.is_set() {
+            if self.stopper.is_stopped() {
                 break;
             }
             let Err(error) = connected else {
@@ -224,19 +218,9 @@ fn may_pass(error: &Error) -> bool {
 }
 
 /// Ends a [`Retry`], from any thread. A clone stops the same one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Stopper {
     stop: Arc<Stop>,
-}
-
-impl Stopper {
-    /// Ends the iteration: a call of `next` that waits for the next attempt returns `None` at once,
-    /// one that connects when the attempt is done, after the opening timeout at the latest, and the
-    /// closing timeout if it has succeeded. A connection that was given before stays open. Never
-    /// blocks.
-    pub fn stop(&self) {
-        self.stop.set();
-    }
 }
 
 #[derive(Debug, Default)]
@@ -245,22 +229,26 @@ struct Stop {
     told: Signal,
 }
 
-impl Stop {
-    fn set(&self) {
-        *self.stopped.lock() = true;
-        self.told.notify_all();
+impl Stopper {
+    /// Ends the iteration: a call of `next` that waits for the next attempt returns `None` at once,
+    /// one that connects when the attempt is done, after the opening timeout at the latest, and the
+    /// closing timeout if it has succeeded. A connection that was given before stays open. Never
+    /// blocks.
+    pub fn stop(&self) {
+        *self.stop.stopped.lock() = true;
+        self.stop.told.notify_all();
     }
 
-    fn is_set(&self) -> bool {
-        *self.stopped.lock()
+    fn is_stopped(&self) -> bool {
+        *self.stop.stopped.lock()
     }
 
     /// Waits, unless it is stopped.
     fn wait(&self, delay: Duration) {
         let deadline = Deadline::after(delay);
-        let mut stopped = self.stopped.lock();
+        let mut stopped = self.stop.stopped.lock();
         while !*stopped && !deadline.has_passed() {
-            stopped = self.told.wait(stopped, deadline);
+            stopped = self.stop.told.wait(stopped, deadline);
         }
     }
 }

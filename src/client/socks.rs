@@ -34,8 +34,7 @@ pub(super) fn connect(
     let request = request(host, port)?;
     greet(transport, login)?;
     transport.send(&request)?;
-    let [version, code, _, kind] = receive(transport)?;
-    check_version(transport, version, VERSION)?;
+    let [_, code, _, kind] = answer(transport, VERSION)?;
     if code != 0 {
         let (error, why) = refusal(code);
         let what = format!(
@@ -121,20 +120,17 @@ fn greet(transport: &Transport<'_>, login: Option<&Login>) -> Result<()> {
         .map(|login| secret(login, &transport.name))
         .transpose()?;
     transport.send(hello)?;
-    let [version, method] = receive(transport)?;
-    check_version(transport, version, VERSION)?;
+    let [_, method] = answer(transport, VERSION)?;
     Err(wrong(
         transport,
         match (method, secret) {
             (NO_LOGIN, _) => return Ok(()),
             (WITH_LOGIN, Some(secret)) => {
                 transport.send(&secret)?;
-                let [version, code] = receive(transport)?;
-                check_version(transport, version, LOGIN_VERSION)?;
-                if code == 0 {
-                    return Ok(());
+                match answer(transport, LOGIN_VERSION)? {
+                    [_, 0] => return Ok(()),
+                    _ => "does not accept this name and password",
                 }
-                "does not accept this name and password"
             }
             (NO_METHOD, None) => {
                 "wants to know who we are; put name and password into its URL, as \
@@ -166,9 +162,11 @@ fn receive<const N: usize>(transport: &Transport<'_>) -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn check_version(transport: &Transport<'_>, version: u8, expected: u8) -> Result<()> {
-    match version {
-        v if v == expected => Ok(()),
+/// So many bytes, of which the first is the version.
+fn answer<const N: usize>(transport: &Transport<'_>, version: u8) -> Result<[u8; N]> {
+    let bytes = receive(transport)?;
+    match bytes[0] {
+        first if first == version => Ok(bytes),
         b'H' => Err(wrong(transport, "answered HTTP; write http:// in its URL")),
         _ => Err(wrong(transport, "answered something that is not SOCKS 5")),
     }

@@ -29,37 +29,27 @@ pub(super) struct Transport<'a> {
 
 impl<'a> Transport<'a> {
     /// Connects to the first address of a host that answers.
-    pub(super) fn dial(
-        attempt: &'a Attempt,
-        host: &str,
-        port: u16,
-        name: String,
-    ) -> Result<Transport<'a>> {
-        let addresses = resolve(attempt, host, port)?;
-        match first_of(attempt.deadline, &addresses) {
-            Ok((stream, peer)) => Ok(Transport::new(
-                attempt,
-                name,
-                stream.into(),
-                Address::Tcp(peer),
-            )),
-            Err(error) => Err(attempt.failed(format_args!("cannot connect to {name}"), error)),
-        }
+    pub(super) fn dial(attempt: &'a Attempt, host: &str, port: u16, name: String) -> Result<Self> {
+        let connected = first_of(attempt.deadline, &resolve(attempt, host, port)?);
+        let (stream, peer) = connected
+            .map_err(|error| attempt.failed(format_args!("cannot connect to {name}"), error))?;
+        Ok(Transport::new(
+            attempt,
+            name,
+            stream.into(),
+            Address::Tcp(peer),
+        ))
     }
 
     /// Takes a given socket over.
-    pub(super) fn over(
-        attempt: &'a Attempt,
-        socket: Socket,
-        name: String,
-    ) -> Result<Transport<'a>> {
+    pub(super) fn over(attempt: &'a Attempt, socket: Socket, name: String) -> Result<Self> {
         // Waiting for a message is one call that blocks.
         let peer = socket.set_blocking().and_then(|()| socket.peer_addr());
         let peer = peer.map_err(|error| attempt.failed("cannot use the given socket", error))?;
         Ok(Transport::new(attempt, name, socket, peer))
     }
 
-    fn new(attempt: &'a Attempt, name: String, socket: Socket, peer: Address) -> Transport<'a> {
+    fn new(attempt: &'a Attempt, name: String, socket: Socket, peer: Address) -> Self {
         Transport {
             attempt,
             name,

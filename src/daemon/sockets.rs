@@ -14,6 +14,7 @@ use std::os::fd::AsFd;
 use listenfd::ListenFd;
 use log::info;
 use plainws::{Address, Listener, Result};
+#[cfg(not(target_vendor = "apple"))]
 use rustix::net::sockopt::socket_acceptconn;
 
 use super::listen::{self, Listen, Security};
@@ -122,6 +123,12 @@ fn is_listening(socket: &impl AsFd) -> std::result::Result<(), String> {
         Ok(true) => Ok(()),
         _ => Err("it does not listen; plainws takes listening sockets (Accept=no)".to_owned()),
     }
+}
+
+/// Apple's systems do not say; no service manager of theirs hands sockets over in this way.
+#[cfg(target_vendor = "apple")]
+fn socket_acceptconn(_: &impl AsFd) -> rustix::io::Result<bool> {
+    Ok(true)
 }
 
 /// The name of a socket, written as an application: `[tls+|plain+]counter`.

@@ -3,8 +3,49 @@
 //! native-tls hides which check failed but for its text, so text is all there is to go by; what
 //! is not known here is passed on without OpenSSL's numbers and file names.
 
+const NOT_YET: &str = "its certificate is not valid yet, or the clock of this host is wrong";
+const SELF_SIGNED: &str =
+    "its certificate is self-signed; if it is the right one, trust it as a CA";
+const UNKNOWN_ISSUER: &str =
+    "its certificate has an unknown issuer; if it is the right one, trust its CA";
+const WANTS_CERTIFICATE: &str = "it wants a certificate of the client";
+const NOT_TRUSTED: &str = "the client does not trust the certificate";
+const TOO_OLD: &str = "the client speaks no TLS newer than 1.1";
+
+const AT_CLIENT: [(&str, &str); 12] = [
+    ("certificate has expired", "its certificate has expired"),
+    ("certificate is not yet valid", NOT_YET),
+    ("self-signed certificate", SELF_SIGNED),
+    ("unable to get local issuer certificate", UNKNOWN_ISSUER),
+    ("unable to get issuer certificate", UNKNOWN_ISSUER),
+    ("unable to verify the first certificate", UNKNOWN_ISSUER),
+    ("wrong version number", "it does not speak TLS"),
+    ("packet length too long", "it does not speak TLS"),
+    ("http request", "it does not speak TLS"),
+    ("unsupported protocol", "it speaks no TLS newer than 1.1"),
+    ("alert certificate required", WANTS_CERTIFICATE),
+    (
+        "alert protocol version",
+        "there is no TLS version that both ends speak",
+    ),
+];
+
+const AT_SERVER: [(&str, &str); 8] = [
+    ("alert unknown ca", NOT_TRUSTED),
+    ("alert certificate unknown", NOT_TRUSTED),
+    ("alert bad certificate", NOT_TRUSTED),
+    ("alert certificate expired", "the certificate has expired"),
+    ("unexpected eof", "the client closed during it"),
+    ("unsupported protocol", TOO_OLD),
+    ("version too low", TOO_OLD),
+    (
+        "no shared cipher",
+        "the client offers no cipher with forward secrecy",
+    ),
+];
+
 /// The reason alone: `error:0A000086:SSL routines:function:reason:file:line:data (verification)`.
-pub(crate) fn reason(text: &str) -> String {
+pub(super) fn reason(text: &str) -> String {
     let openssl = text.find("error:").map(|at| &text[at..]);
     let Some(error) = openssl else {
         return text.trim().to_owned();
@@ -17,7 +58,7 @@ pub(crate) fn reason(text: &str) -> String {
 }
 
 /// Whether the peer closed or was lost in the middle.
-pub(crate) fn is_end(text: &str) -> bool {
+pub(super) fn is_end(text: &str) -> bool {
     let ends = [
         "unexpected eof",
         "unexpected EOF",
@@ -28,57 +69,21 @@ pub(crate) fn is_end(text: &str) -> bool {
 }
 
 /// Of a handshake that failed at a client: what is wrong with the server, and the way out.
-pub(crate) fn of_client(text: &str, host: &str) -> String {
+pub(super) fn of_client(text: &str, host: &str) -> String {
     let reason = reason(text);
-    let known = [
-        ("certificate has expired", "its certificate has expired"),
-        (
-            "certificate is not yet valid",
-            "its certificate is not valid yet, or the clock of this host is wrong",
-        ),
-        (
-            "self-signed certificate",
-            "its certificate is self-signed; if it is the right one, trust it as a CA",
-        ),
-        (
-            "unable to get local issuer certificate",
-            "its certificate has an unknown issuer; if it is the right one, trust its CA",
-        ),
-        (
-            "unable to get issuer certificate",
-            "its certificate has an unknown issuer; if it is the right one, trust its CA",
-        ),
-        (
-            "unable to verify the first certificate",
-            "its certificate has an unknown issuer; if it is the right one, trust its CA",
-        ),
-        ("wrong version number", "it does not speak TLS"),
-        ("packet length too long", "it does not speak TLS"),
-        ("http request", "it does not speak TLS"),
-        ("unsupported protocol", "it speaks no TLS newer than 1.1"),
-        (
-            "alert certificate required",
-            "it wants a certificate of the client",
-        ),
-        (
-            "alert protocol version",
-            "there is no TLS version that both ends speak",
-        ),
-    ];
     let lower = reason.to_ascii_lowercase();
     if lower.contains("hostname mismatch") || lower.contains("ip address mismatch") {
         return format!("its certificate is not for {host}");
     }
-    let found = known.iter().find(|(text, _)| lower.contains(text));
-    found.map_or(reason, |(_, words)| (*words).to_owned())
+    known(&AT_CLIENT, reason)
 }
 
 /// Behind the handshake. In TLS 1.3 a client learns only then what a server thinks of its
 /// certificate.
-pub(crate) fn of_session(text: &str) -> String {
+pub(super) fn of_session(text: &str) -> String {
     let reason = reason(text);
     if reason.contains("alert certificate required") {
-        return "it wants a certificate of the client".to_owned();
+        return WANTS_CERTIFICATE.to_owned();
     }
     let certificate = ["bad certificate", "unknown ca", "certificate unknown"];
     if certificate.iter().any(|alert| reason.ends_with(alert)) {
@@ -88,35 +93,14 @@ pub(crate) fn of_session(text: &str) -> String {
 }
 
 /// Of a handshake that failed at a server: what the client did, or does not like.
-pub(crate) fn of_server(text: &str) -> String {
-    let reason = reason(text);
-    let known = [
-        (
-            "alert unknown ca",
-            "the client does not trust the certificate",
-        ),
-        (
-            "alert certificate unknown",
-            "the client does not trust the certificate",
-        ),
-        (
-            "alert bad certificate",
-            "the client does not trust the certificate",
-        ),
-        ("alert certificate expired", "the certificate has expired"),
-        ("unexpected eof", "the client closed during it"),
-        (
-            "unsupported protocol",
-            "the client speaks no TLS newer than 1.1",
-        ),
-        ("version too low", "the client speaks no TLS newer than 1.1"),
-        (
-            "no shared cipher",
-            "the client offers no cipher with forward secrecy",
-        ),
-    ];
+pub(super) fn of_server(text: &str) -> String {
+    known(&AT_SERVER, reason(text))
+}
+
+/// What some of a reason's text is in our words; the reason itself if none is known.
+fn known(words: &[(&str, &str)], reason: String) -> String {
     let lower = reason.to_ascii_lowercase();
-    let found = known.iter().find(|(text, _)| lower.contains(text));
+    let found = words.iter().find(|(text, _)| lower.contains(text));
     found.map_or(reason, |(_, words)| (*words).to_owned())
 }
 
