@@ -1,96 +1,130 @@
 //! `Backlog`: the bytes that a socket has not taken yet, in order and within a limit.
 //!
 //! A plain data structure without locks or sockets. Frames of a stream are all kept; of a state
-//! (a topic, and pongs and pings) only the newest one is. The first frame may have been sent in
-//! part: it is never taken back, as the peer could not find the next frame then.
+//! (a topic, and pongs and pings) only the newest one is, and replacing it takes no search however
+//! many states wait. A frame that has been sent in part is never taken back, as the peer could not
+//! find the next frame then.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::connection::frame::{self, Topic};
+use crate::connection::frame;
+use crate::connection::frames::Topic;
 
 /// Frames of a stream share an allocation up to this size: fewer system calls to drain them.
 const CHUNK: usize = 16 * 1024;
 /// A buffer up to this size is kept for the next message, so that an echo allocates nothing.
 const KEPT: usize = 4 * 1024;
+/// What an entry costs beside its bytes and its topic's name: its share of both maps, and what
+/// allocations are rounded up by.
+const OVERHEAD: usize = 256;
 
-/// What a frame is, and so whether a newer one may take its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Stream,
-    State(Topic),
+/// What only the newest frame is needed of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    Topic(Topic),
     /// Of a peer that reads slowly only the latest ping needs an answer (RFC 6455, section 5.5.3).
     Pong,
     Ping,
 }
 
+impl State {
+    /// Bytes that an entry takes on top of its frame: the name stands in it and in the index.
+    fn overhead(&self) -> usize {
+        match self {
+            State::Topic(topic) => OVERHEAD + 2 * topic.len(),
+            State::Pong | State::Ping => OVERHEAD,
+        }
+    }
+}
+
+/// Frames of a stream, or the one frame of a state.
 #[derive(Debug)]
 struct Entry {
-    kind: Kind,
+    state: Option<State>,
     bytes: Vec<u8>,
+}
+
+impl Entry {
+    fn overhead(&self) -> usize {
+        self.state.as_ref().map_or(OVERHEAD, State::overhead)
+    }
+
+    fn has_room(&self) -> bool {
+        self.state.is_none() && self.bytes.len() < CHUNK
+    }
 }
 
 /// Frames waiting to be sent.
 #[derive(Debug, Default)]
-pub(crate) struct Backlog {
-    entries: VecDeque<Entry>,
-    /// How much of the first entry has been sent.
+pub(super) struct Backlog {
+    /// What is sent first: frames of a stream, or a frame that has been started.
+    first: Vec<u8>,
+    /// How much of `first` has been sent.
     sent: usize,
-    /// Bytes of all entries, less `sent`.
+    /// What comes behind it, by a number that grows; nothing of it has been started.
+    rest: BTreeMap<u64, Entry>,
+    next: u64,
+    /// Where the entry of each waiting state stands in `rest`.
+    states: HashMap<State, u64>,
+    /// The number of the last entry of a stream.
+    last_stream: u64,
+    /// Unsent bytes.
     len: usize,
-    spare: Vec<u8>,
+    /// What the entries of `rest` cost beside them.
+    overhead: usize,
 }
 
 impl Backlog {
     /// Unsent bytes.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// What the unsent bytes cost in memory, about: what the limit of a backlog is for.
+    pub(super) fn size(&self) -> usize {
+        self.len + self.overhead
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The next bytes to send, or nothing.
-    pub(crate) fn front(&self) -> &[u8] {
-        self.entries
-            .front()
-            .map_or(&[], |entry| &entry.bytes[self.sent..])
+    pub(super) fn front(&self) -> &[u8] {
+        match self.first.is_empty() {
+            false => &self.first[self.sent..],
+            true => self.rest.values().next().map_or(&[], |entry| &entry.bytes),
+        }
     }
 
     /// Takes note that the first `n` bytes of [`Backlog::front`] were sent.
-    pub(crate) fn advance(&mut self, n: usize) {
+    pub(super) fn advance(&mut self, n: usize) {
+        if self.first.is_empty()
+            && n > 0
+            && let Some(&number) = self.rest.keys().next()
+        {
+            self.first = self.remove(number);
+            self.len += self.first.len();
+        }
         self.sent += n;
         self.len -= n;
-        if self
-            .entries
-            .front()
-            .is_some_and(|entry| self.sent >= entry.bytes.len())
-        {
+        if self.sent >= self.first.len() {
             self.sent = 0;
-            if let Some(entry) = self.entries.pop_front()
-                && entry.bytes.capacity() <= KEPT
-            {
-                self.spare = entry.bytes;
-                self.spare.clear();
+            self.first.clear();
+            if self.first.capacity() > KEPT {
+                self.first = Vec::new();
             }
         }
     }
 
     /// Lets `write` append frames of a stream at the end.
-    pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let open = self
-            .entries
-            .back_mut()
-            .filter(|entry| entry.kind == Kind::Stream && entry.bytes.len() < CHUNK);
-        let bytes = match open {
-            Some(entry) => &mut entry.bytes,
-            None => {
-                let bytes = std::mem::take(&mut self.spare);
-                self.entries.push_back(Entry {
-                    kind: Kind::Stream,
-                    bytes,
-                });
-                match self.entries.back_mut() {
+    pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let bytes = match self.rest.last_entry() {
+            None if self.first.len() < CHUNK => &mut self.first,
+            Some(last) if last.get().has_room() => &mut last.into_mut().bytes,
+            _ => {
+                self.last_stream = self.insert(None, Vec::new());
+                match self.rest.get_mut(&self.last_stream) {
                     Some(entry) => &mut entry.bytes,
                     None => return,
                 }
@@ -102,227 +136,100 @@ impl Backlog {
     }
 
     /// Appends one frame of which `sent` bytes have gone out already.
-    pub(crate) fn append_started(&mut self, frame: &[u8], sent: usize) {
+    pub(super) fn append_started(&mut self, frame: &[u8], sent: usize) {
         debug_assert!(self.is_empty() && sent < frame.len());
-        self.entries.clear();
-        self.entries.push_back(Entry {
-            kind: Kind::Stream,
-            bytes: frame.to_vec(),
-        });
+        self.first.clear();
+        self.first.extend_from_slice(frame);
         self.sent = sent;
         self.len = frame.len() - sent;
     }
 
-    /// Puts a newer frame in the place of the unsent older one of its kind. Where a stream's
+    /// Puts a newer frame in the place of the unsent older one of its state. Where a stream's
     /// frames were queued behind the older one, it goes to the end: a state does not overtake
     /// what was said before it.
-    pub(crate) fn replace(&mut self, kind: Kind, frame: &[u8]) {
-        let started = usize::from(self.sent > 0);
-        let old = (started..self.entries.len())
-            .rev()
-            .find(|&i| self.entries[i].kind == kind);
-        if let Some(at) = old {
-            let followed = self.entries.range(at + 1..).any(|e| e.kind == Kind::Stream);
-            let entry = &mut self.entries[at];
-            self.len -= entry.bytes.len();
-            if !followed {
+    pub(super) fn replace(&mut self, state: State, frame: &[u8]) {
+        if let Some(&number) = self.states.get(&state) {
+            if number > self.last_stream
+                && let Some(entry) = self.rest.get_mut(&number)
+            {
+                self.len = self.len - entry.bytes.len() + frame.len();
                 entry.bytes.clear();
                 entry.bytes.extend_from_slice(frame);
-                self.len += frame.len();
                 return;
             }
-            self.entries.remove(at);
-            self.join_streams(at);
+            self.remove(number);
+            self.join_streams(number);
         }
-        self.entries.push_back(Entry {
-            kind,
-            bytes: frame.to_vec(),
-        });
-        self.len += frame.len();
+        self.insert(Some(state), frame.to_vec());
     }
 
-    /// Makes one entry of two streams that have become neighbours: without it, states and short
-    /// messages in turns would cost many small allocations, which the limit does not count.
-    fn join_streams(&mut self, at: usize) {
-        let stream = |entry: &Entry| entry.kind == Kind::Stream && entry.bytes.len() < CHUNK;
-        if at > 0
-            && self.entries.get(at - 1).is_some_and(stream)
-            && self.entries.get(at).is_some_and(stream)
-            && let Some(second) = self.entries.remove(at)
-        {
-            self.entries[at - 1].bytes.extend_from_slice(&second.bytes);
+    /// Makes one entry of two streams that have become neighbours, where `number` was: without
+    /// it, states and short messages in turns would cost many small allocations.
+    fn join_streams(&mut self, number: u64) {
+        let room = |(_, entry): &(&u64, &Entry)| entry.has_room();
+        let before = self.rest.range(..number).next_back().filter(room);
+        let behind = self.rest.range(number..).next().filter(room);
+        if let (Some((&before, _)), Some((&behind, _))) = (before, behind) {
+            let bytes = self.remove(behind);
+            if let Some(entry) = self.rest.get_mut(&before) {
+                self.len += bytes.len();
+                entry.bytes.extend_from_slice(&bytes);
+            }
+            if self.last_stream == behind {
+                self.last_stream = before;
+            }
         }
+    }
+
+    /// Adds an entry at the end, and gives its number.
+    fn insert(&mut self, state: Option<State>, bytes: Vec<u8>) -> u64 {
+        // From 1 on, so that 0 is before every entry.
+        self.next += 1;
+        if let Some(state) = &state {
+            self.states.insert(state.clone(), self.next);
+        }
+        let entry = Entry { state, bytes };
+        self.len += entry.bytes.len();
+        self.overhead += entry.overhead();
+        self.rest.insert(self.next, entry);
+        self.next
+    }
+
+    /// Takes an entry out, and gives its bytes.
+    fn remove(&mut self, number: u64) -> Vec<u8> {
+        let Some(entry) = self.rest.remove(&number) else {
+            return Vec::new();
+        };
+        if let Some(state) = &entry.state {
+            self.states.remove(state);
+        }
+        self.len -= entry.bytes.len();
+        self.overhead -= entry.overhead();
+        entry.bytes
     }
 
     /// Forgets all frames that have not been started; a started one stays, to be finished.
-    pub(crate) fn drop_unstarted(&mut self) {
-        let sent = self.sent;
-        if sent == 0 {
-            self.entries.clear();
-        } else {
-            self.entries.truncate(1);
-            if let Some(entry) = self.entries.front_mut() {
-                // An entry starts with a whole frame: walk to the end of the one under way.
-                let mut end = 0;
-                while end < sent {
-                    end += frame::frame_len(&entry.bytes[end..]).max(1);
-                }
-                entry.bytes.truncate(end);
-            }
+    pub(super) fn drop_unstarted(&mut self) {
+        let (mut first, sent) = (std::mem::take(&mut self.first), self.sent);
+        self.clear();
+        // `first` starts with a whole frame: walk to the end of the one under way.
+        let mut end = 0;
+        while end < sent {
+            end += frame::frame_len(&first[end..]).max(1);
         }
-        self.len = self
-            .entries
-            .front()
-            .map_or(0, |entry| entry.bytes.len() - sent);
-        if self.len == 0 {
-            self.entries.clear();
-            self.sent = 0;
+        first.truncate(end);
+        if sent < end {
+            self.len = end - sent;
+            self.sent = sent;
+            self.first = first;
         }
     }
 
-    /// Forgets everything: nothing can be sent any more.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
         *self = Backlog::default();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tungstenite::protocol::Role;
-
-    use super::*;
-    use crate::message::Message;
-
-    fn text(text: &str) -> Vec<u8> {
-        let mut out = Vec::new();
-        let message = Message::from(text);
-        frame::encode(
-            Role::Server,
-            frame::opcode(&message),
-            message.as_bytes(),
-            &mut out,
-        );
-        out
-    }
-
-    fn stream(backlog: &mut Backlog, what: &str) {
-        backlog.append(|out| out.extend_from_slice(&text(what)));
-    }
-
-    fn state(backlog: &mut Backlog, topic: &'static str, what: &str) {
-        backlog.replace(Kind::State(topic.into()), &text(what));
-    }
-
-    /// Takes everything out, `step` bytes at a time, and gives the texts of the frames.
-    fn drain(backlog: &mut Backlog, step: usize) -> Vec<String> {
-        let mut bytes = Vec::new();
-        while !backlog.is_empty() {
-            let n = step.min(backlog.front().len());
-            bytes.extend_from_slice(&backlog.front()[..n]);
-            backlog.advance(n);
-        }
-        assert_eq!(backlog.front(), b"");
-        let mut texts = Vec::new();
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let n = frame::frame_len(rest);
-            texts.push(String::from_utf8_lossy(&rest[2..n]).into_owned());
-            rest = &rest[n..];
-        }
-        texts
-    }
-
-    #[test]
-    fn a_stream_keeps_all_and_a_state_the_newest() {
-        for step in [1, 3, 1000] {
-            let mut backlog = Backlog::default();
-            for i in 0..100 {
-                state(&mut backlog, "value", &format!("v{i}"));
-                state(&mut backlog, "users", &format!("u{i}"));
-            }
-            stream(&mut backlog, "a");
-            stream(&mut backlog, "b");
-            assert_eq!(drain(&mut backlog, step), ["v99", "u99", "a", "b"]);
-        }
-    }
-
-    #[test]
-    fn a_state_does_not_overtake_a_stream() {
-        let mut backlog = Backlog::default();
-        state(&mut backlog, "value", "old");
-        stream(&mut backlog, "between");
-        state(&mut backlog, "value", "new");
-        assert_eq!(drain(&mut backlog, 1000), ["between", "new"]);
-    }
-
-    #[test]
-    fn states_and_messages_in_turns_stay_few_entries() {
-        let mut backlog = Backlog::default();
-        for i in 0..1000 {
-            stream(&mut backlog, "m");
-            state(&mut backlog, "value", &i.to_string());
-        }
-        assert!(
-            backlog.entries.len() <= 3,
-            "{} entries",
-            backlog.entries.len()
-        );
-        let texts = drain(&mut backlog, 7);
-        assert_eq!((texts.len(), texts[1000].as_str()), (1001, "999"));
-    }
-
-    #[test]
-    fn a_started_frame_is_finished() {
-        let mut backlog = Backlog::default();
-        state(&mut backlog, "value", "old");
-        backlog.advance(1);
-        state(&mut backlog, "value", "new");
-        assert_eq!(backlog.len(), 4 + 5);
-        let rest = backlog.front().to_vec();
-        backlog.advance(rest.len());
-        assert_eq!(drain(&mut backlog, 1000), ["new"]);
-    }
-
-    #[test]
-    fn dropping_keeps_the_frame_under_way_only() {
-        let mut backlog = Backlog::default();
-        stream(&mut backlog, "first");
-        stream(&mut backlog, "second");
-        stream(&mut backlog, "third");
-        state(&mut backlog, "value", "1");
-        backlog.advance(text("first").len() + 3);
-        backlog.drop_unstarted();
-        assert_eq!(backlog.front(), &text("second")[3..]);
-        backlog.advance(backlog.front().len());
-        assert!(backlog.is_empty());
-
-        stream(&mut backlog, "first");
-        backlog.drop_unstarted();
-        assert!(backlog.is_empty());
-        stream(&mut backlog, "next");
-        assert_eq!(drain(&mut backlog, 2), ["next"]);
-    }
-
-    #[test]
-    fn a_frame_sent_in_part_goes_on_where_it_stopped() {
-        let mut backlog = Backlog::default();
-        backlog.append_started(&text("hello"), 3);
-        assert_eq!(backlog.len(), 4);
-        stream(&mut backlog, "x");
-        assert_eq!(
-            backlog.front(),
-            &[&text("hello")[3..], &text("x")].concat()[..]
-        );
-    }
-
-    #[test]
-    fn a_large_buffer_is_given_back_and_a_small_one_kept() {
-        let mut backlog = Backlog::default();
-        stream(&mut backlog, "x");
-        backlog.advance(3);
-        assert!(backlog.spare.capacity() >= 3);
-        backlog.append(|out| out.resize(KEPT * 8, 0));
-        backlog.advance(KEPT * 8);
-        assert!(backlog.spare.capacity() <= KEPT);
-    }
-}
+mod tests;

@@ -1,9 +1,7 @@
-//! Frames as bytes: `encode` for one frame, `Frames` for many that are encoded once and given to
-//! many clients.
+//! One frame as bytes, and as a line in a log.
 //!
 //! tungstenite formats headers and masks; nothing here reads a socket.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::Cursor;
 
@@ -15,25 +13,22 @@ use crate::close::CloseFrame;
 use crate::escaped::Escaped;
 use crate::message::Message;
 
-/// Names a state of which a slow client needs only the newest value.
-pub(crate) type Topic = Cow<'static, str>;
+pub(super) const TEXT: OpCode = OpCode::Data(Data::Text);
+pub(super) const BINARY: OpCode = OpCode::Data(Data::Binary);
 
-const TEXT: OpCode = OpCode::Data(Data::Text);
-const BINARY: OpCode = OpCode::Data(Data::Binary);
-
-pub(crate) fn opcode(message: &Message) -> OpCode {
+pub(super) fn opcode(message: &Message) -> OpCode {
     match message {
         Message::Text(_) => TEXT,
         Message::Binary(_) => BINARY,
     }
 }
 
-pub(crate) const PING: OpCode = OpCode::Control(Control::Ping);
-pub(crate) const PONG: OpCode = OpCode::Control(Control::Pong);
+pub(super) const PING: OpCode = OpCode::Control(Control::Ping);
+pub(super) const PONG: OpCode = OpCode::Control(Control::Pong);
 
 /// Appends one whole frame to `out`. A client's is masked with a key that nobody can foresee
 /// (RFC 6455, section 5.3), a server's is not and so is the same for every client.
-pub(crate) fn encode(role: Role, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+pub(super) fn encode(role: Role, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     let mut header = FrameHeader {
         opcode,
         ..FrameHeader::default()
@@ -53,13 +48,13 @@ pub(crate) fn encode(role: Role, opcode: OpCode, payload: &[u8], out: &mut Vec<u
 }
 
 /// Appends a close frame to `out`.
-pub(crate) fn encode_close(role: Role, frame: &CloseFrame, out: &mut Vec<u8>) {
+pub(super) fn encode_close(role: Role, frame: &CloseFrame, out: &mut Vec<u8>) {
     let close = Frame::close(Some(frame.to_tungstenite()));
     encode(role, OpCode::Control(Control::Close), close.payload(), out);
 }
 
 /// The length of the frame that starts `bytes`; all of them if no header is there.
-pub(crate) fn frame_len(bytes: &[u8]) -> usize {
+pub(super) fn frame_len(bytes: &[u8]) -> usize {
     let mut cursor = Cursor::new(bytes);
     match FrameHeader::parse(&mut cursor) {
         Ok(Some((_, payload))) => cursor.position() as usize + payload as usize,
@@ -67,102 +62,24 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// Where one frame stands in [`Frames`].
-#[derive(Clone, Debug)]
-struct Mark {
-    start: usize,
-    payload: usize,
-    end: usize,
-    binary: bool,
-    topic: Option<Topic>,
+/// What a frame with so many bytes of payload takes on its way to us (RFC 6455, section 5.2).
+pub(super) fn received_len(role: Role, payload: usize) -> usize {
+    let length = match payload {
+        0..126 => 0,
+        126..65536 => 2,
+        _ => 8,
+    };
+    let mask = if role == Role::Server { 4 } else { 0 };
+    2 + length + mask + payload
 }
 
-/// Whole unmasked frames in a row, and where each one stands.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Frames {
-    bytes: Vec<u8>,
-    marks: Vec<Mark>,
-}
-
-/// One frame of [`Frames`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FrameRef<'a> {
-    /// Header and payload.
-    pub(crate) bytes: &'a [u8],
-    pub(crate) payload: &'a [u8],
-    pub(crate) opcode: OpCode,
-    /// Set for a state: a newer one of the same topic may take its place.
-    pub(crate) topic: Option<&'a Topic>,
-}
-
-impl Frames {
-    pub(crate) fn push(&mut self, message: &Message, topic: Option<Topic>) {
-        let start = self.bytes.len();
-        encode(
-            Role::Server,
-            opcode(message),
-            message.as_bytes(),
-            &mut self.bytes,
-        );
-        let end = self.bytes.len();
-        let binary = matches!(message, Message::Binary(_));
-        self.marks.push(Mark {
-            start,
-            payload: end - message.len(),
-            end,
-            binary,
-            topic,
-        });
-    }
-
-    /// The number of frames.
-    pub(crate) fn len(&self) -> usize {
-        self.marks.len()
-    }
-
-    /// All frames from number `first` on, as one piece.
-    pub(crate) fn bytes_from(&self, first: usize) -> &[u8] {
-        self.marks
-            .get(first)
-            .map_or(&[], |mark| &self.bytes[mark.start..])
-    }
-
-    /// The frames from number `first` on, one by one.
-    pub(crate) fn iter_from(&self, first: usize) -> impl Iterator<Item = FrameRef<'_>> {
-        self.marks[first.min(self.marks.len())..]
-            .iter()
-            .map(|mark| FrameRef {
-                bytes: &self.bytes[mark.start..mark.end],
-                payload: &self.bytes[mark.payload..mark.end],
-                opcode: if mark.binary { BINARY } else { TEXT },
-                topic: mark.topic.as_ref(),
-            })
-    }
-
-    pub(crate) fn push_copy(&mut self, frame: FrameRef<'_>) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(frame.bytes);
-        let end = self.bytes.len();
-        self.marks.push(Mark {
-            start,
-            payload: end - frame.payload.len(),
-            end,
-            binary: frame.opcode == BINARY,
-            topic: frame.topic.cloned(),
-        });
-    }
-
-    /// Empties it for the next use; a buffer that once had to be large is given back.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.marks.clear();
-        self.bytes.shrink_to(64 * 1024);
-        self.marks.shrink_to(1024);
-    }
+/// Whether this is a close frame.
+pub(super) fn is_close(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|byte| byte & 0x0f == 0x08)
 }
 
 /// One line for a log: `TEXT "hello" [5 bytes]`, the payload escaped and cut.
-pub(crate) struct Shown<'a>(pub(crate) OpCode, pub(crate) &'a [u8]);
+pub(super) struct Shown<'a>(pub(super) OpCode, pub(super) &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,23 +128,6 @@ mod tests {
             out[2..6].to_vec()
         };
         assert!((0..8).any(|_| mask() != mask()));
-    }
-
-    #[test]
-    fn frames_are_found_again_in_a_batch() {
-        let mut frames = Frames::default();
-        frames.push(&"one".into(), None);
-        frames.push(&vec![1u8; 70_000].into(), Some("state".into()));
-        frames.push(&"".into(), None);
-        let lens: Vec<usize> = frames
-            .iter_from(0)
-            .map(|frame| frame.payload.len())
-            .collect();
-        assert_eq!(lens, [3, 70_000, 0]);
-        assert_eq!(frame_len(frames.bytes_from(0)), 5);
-        assert_eq!(frame_len(frames.bytes_from(1)), 70_010);
-        assert_eq!(frames.bytes_from(2), b"\x81\x00");
-        assert_eq!(frames.bytes_from(3), b"");
     }
 
     #[test]

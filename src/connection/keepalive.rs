@@ -8,10 +8,10 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 
 /// The log target of pings and pongs, which can be wanted without all other frames.
-pub(crate) const LOG: &str = "plainws::keepalive";
+pub(super) const LOG: &str = "plainws::keepalive";
 
 #[derive(Debug)]
-pub(crate) struct Keepalive {
+pub(super) struct Keepalive {
     interval: Option<Duration>,
     timeout: Option<Duration>,
     next: Deadline,
@@ -31,7 +31,7 @@ struct Silence {
 }
 
 impl Keepalive {
-    pub(crate) fn new(config: &Config) -> Keepalive {
+    pub(super) fn new(config: &Config) -> Keepalive {
         // Without time between them there is no end of pings.
         let interval = config.ping_interval.filter(|interval| !interval.is_zero());
         // The first one comes after a random part of the interval, so that clients which arrived
@@ -48,13 +48,13 @@ impl Keepalive {
         }
     }
 
-    pub(crate) fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.interval.is_some()
     }
 
     /// Whether it is time for a ping; the next one is due an interval later. None is sent while
     /// the peer's silence after the last one is still being counted.
-    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
         if self.next.instant().is_none_or(|at| at > now) {
             return false;
         }
@@ -63,7 +63,7 @@ impl Keepalive {
     }
 
     /// Takes note of a ping, when `received` bytes had come so far. Its payload.
-    pub(crate) fn ping(&mut self, now: Instant, received: u64) -> [u8; 4] {
+    pub(super) fn ping(&mut self, now: Instant, received: u64) -> [u8; 4] {
         self.count = self.count.wrapping_add(1);
         self.sent = Some(now);
         self.silence.get_or_insert(Silence {
@@ -73,36 +73,36 @@ impl Keepalive {
         self.count.to_be_bytes()
     }
 
-    pub(crate) fn pong(&mut self, payload: &[u8]) {
+    pub(super) fn pong(&mut self, payload: &[u8]) {
         self.silence = None;
         if payload == self.count.to_be_bytes() {
             self.latency = self.sent.take().map(|sent| sent.elapsed()).or(self.latency);
         }
     }
 
-    pub(crate) fn latency(&self) -> Option<Duration> {
+    pub(super) fn latency(&self) -> Option<Duration> {
         self.latency
     }
 
     /// When the peer has been silent for too long.
-    pub(crate) fn silent_until(&self) -> Deadline {
+    pub(super) fn silent_until(&self) -> Deadline {
         let silence = self.silence.zip(self.timeout);
         Deadline::at(silence.and_then(|(silence, timeout)| silence.since.checked_add(timeout)))
     }
 
     /// Whether nothing has been received since the ping.
-    pub(crate) fn is_silent(&self, received: u64) -> bool {
+    pub(super) fn is_silent(&self, received: u64) -> bool {
         self.silence
             .is_some_and(|silence| silence.received == received)
     }
 
     /// A sign of life.
-    pub(crate) fn heard(&mut self) {
+    pub(super) fn heard(&mut self) {
         self.silence = None;
     }
 
     /// When to look again.
-    pub(crate) fn next(&self) -> Deadline {
+    pub(super) fn next(&self) -> Deadline {
         self.next.or(self.silent_until())
     }
 }

@@ -1,42 +1,57 @@
 //! `Connection`: what a handler and a client hold. Receives through the inbox, sends through the
 //! outbox, and waits for bytes outside the locks of both.
+//!
+//! | in | through | out |
+//! |---|---|---|
+//! | bytes | `receiver` (whose turn), `inbox` (tungstenite) | messages |
+//! | messages, frames of a hub | `outbox`, `backlog` | bytes |
+//! | the last word of either side | `closing`, `ending`, `end` | [`Closed`], a line in the log |
+//! | time | `upkeep`, `keepalive` | pings, deadlines |
+
+mod messages;
+
+mod end;
+mod receiver;
+
+mod inbox;
+
+mod closing;
+mod upkeep;
+
+mod outbox;
 
 mod backlog;
-pub(crate) mod frame;
-mod inbox;
+mod ending;
+mod frames;
 mod keepalive;
-pub(crate) mod outbox;
-mod progress;
-pub(crate) mod tally;
+
+mod frame;
+mod name;
+mod tally;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use log::info;
 use tungstenite::protocol::Role;
 
+pub(crate) use self::frames::{Frames, Topic};
+pub use self::messages::Messages;
+pub(crate) use self::outbox::Outbox;
+pub(crate) use self::tally::Tally;
 use crate::address::{Address, Via};
 use crate::caretaker::Caretaker;
 use crate::close::{CloseCode, CloseFrame, Closed};
 use crate::config::Config;
-use crate::connection::inbox::{Inbox, Look};
-use crate::connection::outbox::Outbox;
-use crate::connection::tally::Tally;
+use crate::connection::inbox::Inbox;
+use crate::connection::receiver::Receiver;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::escaped::Escaped;
 use crate::http::request::Request;
-use crate::lock::{Lock, Signal};
 use crate::message::Message;
 use crate::wire::Wire;
-
-/// After the last word, what a peer still sends is read and thrown away up to these bounds, so
-/// that the last word is not lost to a reset.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// One WebSocket connection, at either end.
 ///
@@ -64,7 +79,6 @@ pub struct Connection {
 
 struct Inner {
     role: Role,
-    opened: Instant,
     peer: Address,
     local: Address,
     request: Request,
@@ -72,10 +86,7 @@ struct Inner {
     response: Box<[(String, String)]>,
     wire: Arc<Wire>,
     outbox: Arc<Outbox>,
-    /// Guards tungstenite's reading state for the moment it takes to look at what has arrived.
-    inbox: Lock<Inbox>,
-    /// Told when a receiver has left and another one waits for its turn.
-    turn: Signal,
+    receiver: Receiver,
 }
 
 /// What a connection is made of, once the handshake is done.
@@ -104,35 +115,20 @@ pub(crate) fn next_id() -> u64 {
 
 impl Connection {
     pub(crate) fn new(opened: Opened) -> Connection {
-        let Opened {
-            id,
-            role,
-            config,
-            wire,
-            caretaker,
-            peer,
-            local,
-            request,
-            subprotocol,
-            response,
-            rest,
-        } = opened;
-        let inbox = Lock::new(Inbox::new(role, config.max_size, rest));
-        let outbox = Outbox::new(id, role, config, Arc::clone(&wire), caretaker);
-        let opened = Instant::now();
+        let (id, role, config, wire) = (opened.id, opened.role, opened.config, opened.wire);
+        let receiver = Receiver::new(Inbox::new(role, config.max_size, opened.rest));
+        let outbox = Outbox::new(id, role, config, Arc::clone(&wire), opened.caretaker);
         Connection {
             inner: Arc::new(Inner {
                 role,
-                opened,
-                peer,
-                local,
-                request,
-                subprotocol,
-                response,
+                peer: opened.peer,
+                local: opened.local,
+                request: opened.request,
+                subprotocol: opened.subprotocol,
+                response: opened.response,
                 wire,
                 outbox,
-                inbox,
-                turn: Signal::new(),
+                receiver,
             }),
         }
     }
@@ -151,7 +147,7 @@ impl Connection {
     pub fn recv(&self) -> Result<Message> {
         loop {
             // Without a deadline there is a message or an error.
-            if let Some(message) = self.receive(Deadline::NEVER)? {
+            if let Some(message) = self.inner.receive(Deadline::NEVER)? {
                 return Ok(message);
             }
         }
@@ -163,7 +159,7 @@ impl Connection {
     ///
     /// As [`recv`](Connection::recv).
     pub fn try_recv(&self) -> Result<Option<Message>> {
-        self.receive(Deadline::after(Duration::ZERO))
+        self.inner.receive(Deadline::after(Duration::ZERO))
     }
 
     /// Receives the next message, or `None` if none has come within `timeout`. What has arrived
@@ -173,7 +169,7 @@ impl Connection {
     ///
     /// As [`recv`](Connection::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
-        self.receive(Deadline::after(timeout))
+        self.inner.receive(Deadline::after(timeout))
     }
 
     /// Sends a message, after all that [`write`](Connection::write) has queued.
@@ -186,8 +182,7 @@ impl Connection {
     /// [`Error::Closed`] when the connection is closed or closing, or when the peer has not
     /// read anything for the write timeout.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
-        self.inner.attend();
-        self.inner.outbox.send(&message.into())
+        self.inner.sender().send(&message.into())
     }
 
     /// Sends a message without ever waiting.
@@ -198,8 +193,7 @@ impl Connection {
     /// limit; it is not sent, the connection stays. [`Error::Closed`] as with
     /// [`send`](Connection::send).
     pub fn try_send(&self, message: impl Into<Message>) -> Result<()> {
-        self.inner.attend();
-        self.inner.outbox.try_send(&message.into())
+        self.inner.sender().try_send(&message.into())
     }
 
     /// Queues a message. It is sent by the next [`flush`](Connection::flush),
@@ -212,8 +206,7 @@ impl Connection {
     ///
     /// As [`send`](Connection::send).
     pub fn write(&self, message: impl Into<Message>) -> Result<()> {
-        self.inner.attend();
-        self.inner.outbox.write(&message.into())
+        self.inner.sender().write(&message.into())
     }
 
     /// Sends what is queued, as far as the system takes it at once; the rest follows by itself.
@@ -251,16 +244,6 @@ impl Connection {
         let frame = CloseFrame::checked(code, reason).map_err(Error::invalid)?;
         self.inner.finish(frame);
         Ok(())
-    }
-
-    /// Starts to close the connection as [`close`](Connection::close) does, and returns at once.
-    pub(crate) fn start_closing(&self, frame: CloseFrame) {
-        self.inner.outbox.close(frame);
-    }
-
-    /// Closes, waits for the answer, and leaves nothing behind. For the owner of the thread.
-    pub(crate) fn finish(&self, frame: CloseFrame) {
-        self.inner.finish(frame);
     }
 
     /// Whether the closing handshake has begun, by either side, or the connection was lost.
@@ -363,48 +346,16 @@ impl Connection {
         &self.inner.outbox
     }
 
-    /// Logs the whole connection at its end: for people as one line, for machines as fields of it.
-    pub(crate) fn log_end(&self) {
-        let inner = &*self.inner;
-        let (id, caller, path) = (self.id(), inner.caller(), Escaped(self.path()));
-        let (closed, duration) = (inner.outbox.closed(), inner.opened.elapsed());
-        let (messages_in, messages_out) = (inner.inbox().messages(), inner.outbox.messages());
-        let (bytes_in, bytes_out) = (inner.wire.received(), inner.wire.sent());
-        let code = closed.code().0;
-        info!(
-            connection = id,
-            peer:% = caller,
-            path:% = path,
-            code,
-            reason:% = closed,
-            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            messages_in,
-            messages_out,
-            bytes_in,
-            bytes_out;
-            "ws-conn-{id} {caller} {path} closed {code}: {closed}; {duration:.1?}, messages \
-             {messages_in} in {messages_out} out, bytes {bytes_in} in {bytes_out} out",
-        );
-    }
-
     /// Messages in both directions; the bytes are the wire's.
     pub(crate) fn tally(&self) -> Tally {
         Tally {
-            messages_in: self.inner.inbox().messages(),
+            messages_in: self.inner.receiver.messages(),
             ..self.inner.outbox.tally()
         }
-    }
-
-    fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
-        self.inner.receive(deadline)
     }
 }
 
 impl Inner {
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock()
-    }
-
     fn caller(&self) -> Via<'_> {
         Via {
             peer: &self.peer,
@@ -412,133 +363,18 @@ impl Inner {
         }
     }
 
-    /// For calls that send: answers pings if nobody receives.
-    fn attend(&self) {
-        // Whoever holds the lock is looking already.
-        if let Some(mut inbox) = self.inbox.try_lock() {
-            inbox.attend(&self.wire, &self.outbox);
-        }
+    /// The outbox, for a call that sends: on the way it looks whether a ping waits for an answer.
+    fn sender(&self) -> &Outbox {
+        self.receiver.read_control_frames(&self.outbox);
+        &self.outbox
     }
 
     fn receive(&self, deadline: Deadline) -> Result<Option<Message>> {
-        let mut inbox = self.inbox();
-        inbox.receivers += 1;
-        let (mut inbox, received) = self.receive_in_turn(inbox, deadline);
-        inbox.receivers -= 1;
-        if inbox.receivers > 0 {
-            // There may be more in the buffer, and somebody must wait for the wire.
-            self.turn.notify_one();
-        }
-        drop(inbox);
+        let received = self.receiver.receive(&self.outbox, deadline);
         if received.is_err() {
             self.hang_up();
         }
         received
-    }
-
-    /// One of several receivers waits for the wire, without the lock, while the others wait for
-    /// their turn: they must not all sleep while a message is in the buffer already.
-    fn receive_in_turn<'a>(
-        &'a self,
-        mut inbox: MutexGuard<'a, Inbox>,
-        deadline: Deadline,
-    ) -> (MutexGuard<'a, Inbox>, Result<Option<Message>>) {
-        let mut looked = false;
-        loop {
-            let whole_until = match inbox.look(&self.wire, &self.outbox) {
-                Look::Message(message) => return (inbox, Ok(Some(message))),
-                Look::Over => {
-                    let closed = Box::new(self.outbox.closed());
-                    return (inbox, Err(Error::Closed(closed)));
-                }
-                Look::Empty(whole_until) => whole_until,
-                Look::Again if looked && deadline.has_passed() => return (inbox, Ok(None)),
-                Look::Again => {
-                    looked = true;
-                    drop(inbox);
-                    inbox = self.inbox();
-                    continue;
-                }
-            };
-            if looked && deadline.has_passed() {
-                return (inbox, Ok(None));
-            }
-            looked = true;
-            if inbox.waiting {
-                inbox = self.turn.wait(inbox, deadline);
-                continue;
-            }
-            inbox.waiting = true;
-            let mut buffer = inbox.lend();
-            drop(inbox);
-            self.outbox.flush();
-            let until = deadline.or(whole_until);
-            let waited = self.wire.recv_waiting(&mut buffer, until);
-            inbox = self.inbox();
-            inbox.waiting = false;
-            match waited {
-                Ok(true) => inbox.bring(buffer, &self.wire),
-                Ok(false) => {
-                    inbox.put_back(buffer);
-                    if !deadline.has_passed() {
-                        inbox.overdue(&self.outbox);
-                    }
-                }
-                Err(error) => inbox.broken(error),
-            }
-        }
-    }
-
-    /// Both sides have said goodbye: the server closes first, so that the client's port is free at
-    /// once (RFC 6455, section 7.1.1). That also wakes every other thread that waits for bytes.
-    fn hang_up(&self) {
-        self.outbox.flush();
-        let closed = self.outbox.closed();
-        let complete = closed.sent.is_some() && closed.received.is_some();
-        if self.role == Role::Server && complete && !self.outbox.has_backlog() {
-            self.wire.shutdown_both();
-        }
-    }
-
-    fn finish(&self, frame: CloseFrame) {
-        self.outbox.close(frame);
-        let deadline = self.outbox.cut_at();
-        // Until the peer has answered or is given up; the caretaker cuts at the same deadline,
-        // which wakes this thread and any other that receives.
-        let heard = loop {
-            match self.receive(deadline) {
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    self.outbox.lost("not answered in time".to_owned());
-                    break false;
-                }
-                Err(_) => break self.outbox.closed().received.is_some(),
-            }
-        };
-        while self.outbox.has_backlog() && matches!(self.wire.wait_writable(deadline), Ok(true)) {
-            self.outbox.flush_blocked();
-        }
-        match self.role {
-            Role::Server if heard => self.hang_up(),
-            Role::Server => {
-                self.wire.shutdown_write();
-                self.wire
-                    .discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
-            }
-            // Waits for the server to close.
-            Role::Client => self.wire.discard(LINGER_BYTES, deadline),
-        }
-        self.outbox.end();
-        self.wire.shutdown_both();
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // A server's connections are closed by the thread that serves them.
-        if self.role == Role::Client {
-            self.finish(CloseFrame::cut(CloseCode::NORMAL, ""));
-        }
     }
 }
 
@@ -549,45 +385,5 @@ impl fmt::Debug for Connection {
             .field("peer", self.peer_addr())
             .field("path", &self.path())
             .finish_non_exhaustive()
-    }
-}
-
-/// Receives message after message: `for message in ws` in a handler, `for message in &ws` at a
-/// client. Ends quietly when the connection was closed normally (1000,
-/// 1001 or no code from both sides), and with the error if it was not.
-impl<'a> IntoIterator for &'a Connection {
-    type Item = Result<Message>;
-    type IntoIter = Messages<'a>;
-
-    fn into_iter(self) -> Messages<'a> {
-        Messages {
-            connection: self,
-            over: false,
-        }
-    }
-}
-
-/// The messages of a connection, by `for message in &connection`.
-#[derive(Debug)]
-pub struct Messages<'a> {
-    connection: &'a Connection,
-    over: bool,
-}
-
-impl Iterator for Messages<'_> {
-    type Item = Result<Message>;
-
-    fn next(&mut self) -> Option<Result<Message>> {
-        if self.over {
-            return None;
-        }
-        match self.connection.recv() {
-            Ok(message) => Some(Ok(message)),
-            Err(error) => {
-                self.over = true;
-                let quiet = error.closed().is_some_and(Closed::is_normal);
-                (!quiet).then_some(Err(error))
-            }
-        }
     }
 }

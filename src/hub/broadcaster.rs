@@ -13,7 +13,7 @@ use log::error;
 
 use super::clients::Clients;
 use super::queue::Queue;
-use crate::connection::outbox::Outbox;
+use crate::connection::Outbox;
 use crate::error::panic_text;
 use crate::escaped::Escaped;
 

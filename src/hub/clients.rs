@@ -10,8 +10,8 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::connection::frame::{Frames, Topic};
-use crate::connection::outbox::Outbox;
+use crate::connection::Outbox;
+use crate::connection::{Frames, Topic};
 use crate::message::Message;
 
 /// The registered connections, as the closures of a [`Hub`](crate::Hub) see them.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::connection::Connection;
-use crate::connection::frame::Topic;
+use crate::connection::Topic;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use broadcaster::{Broadcaster, Request, is_hub_thread};

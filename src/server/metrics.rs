@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::connection::tally::Tally;
+use crate::connection::Tally;
 
 /// What a server has done since it started, and what it holds now; see
 /// [`Server::metrics`](crate::Server::metrics).

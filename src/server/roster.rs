@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::close::{CloseCode, CloseFrame};
-use crate::connection::tally::Tally;
+use crate::connection::Tally;
 use crate::connection::{self, Connection};
 use crate::deadline::Deadline;
 use crate::lock::{Lock, Signal};
@@ -204,7 +204,7 @@ impl Roster {
     pub(crate) fn cut(&self) {
         for client in self.state.lock().clients.values() {
             match &client.stage {
-                Stage::Open(connection) => connection.outbox().cut("the server has shut down"),
+                Stage::Open(connection) => connection.cut("the server has shut down"),
                 Stage::Opening | Stage::Seated => client.wire.abort(),
             }
         }

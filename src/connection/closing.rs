@@ -1,0 +1,122 @@
+//! How an [`Outbox`] comes to its end: our close frame, the answer to the peer's, a loss, a cut.
+//!
+//! Nothing here waits. From our close frame on the caretaker watches the close timeout.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use log::debug;
+
+use crate::close::{CloseFrame, Closed};
+use crate::connection::ending::lost_by;
+use crate::connection::frame;
+use crate::connection::outbox::{Outbox, State};
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+impl Outbox {
+    /// Queues a close frame behind what waits, unless the connection is closing already. From now
+    /// on the peer has the close timeout to answer, then the caretaker cuts the connection.
+    pub(super) fn close(&self, frame: CloseFrame) {
+        let mut state = self.state();
+        if state.ending.is_open() {
+            self.queue_close(&mut state, frame);
+        }
+    }
+
+    pub(super) fn queue_close(&self, state: &mut State, frame: CloseFrame) {
+        debug!("{} > Close {frame}", self.name());
+        state
+            .backlog
+            .append(|out| frame::encode_close(self.role, &frame, out));
+        self.close_sent(state, Some(frame));
+        self.drain_unless_blocked(state);
+    }
+
+    /// Takes the answer to a close frame that tungstenite has made.
+    pub(super) fn answer_close(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        if !state.ending.is_open() {
+            return;
+        }
+        let answer = state.ending.answer();
+        if let Some(frame) = &answer {
+            debug!("{} > Close {frame}", self.name());
+        }
+        state.backlog.append(|out| out.extend_from_slice(bytes));
+        self.close_sent(&mut state, answer);
+        self.drain_unless_blocked(&mut state);
+    }
+
+    fn close_sent(&self, state: &mut State, frame: Option<CloseFrame>) {
+        state.ending.closed.sent = frame;
+        state.ending.cut_at = Deadline::after(self.config.close_timeout);
+        self.caretaker.tend(self.me.clone());
+    }
+
+    /// The peer's close frame has come.
+    pub(super) fn received_close(&self, frame: CloseFrame) {
+        debug!("{} < Close {frame}", self.name());
+        self.state().ending.received(frame);
+    }
+
+    /// The connection is lost, for this reason, unless it had ended before.
+    pub(super) fn lost(&self, why: String) {
+        self.lose(&mut self.state(), why);
+    }
+
+    pub(super) fn lose(&self, state: &mut State, why: String) {
+        if !state.ending.over {
+            state.ending.lost(why);
+            self.finish(state);
+            self.wire.shutdown_both();
+        }
+    }
+
+    pub(super) fn lose_by(&self, state: &mut State, error: &io::Error) {
+        self.lose(state, lost_by(error));
+    }
+
+    /// Gives the peer up, for this reason: what it has not taken is thrown away.
+    pub(super) fn cut(&self, why: String) {
+        self.cut_off(&mut self.state(), why);
+    }
+
+    pub(super) fn cut_off(&self, state: &mut State, why: String) {
+        self.lose(state, why);
+        self.wire.abort();
+    }
+
+    /// Nothing more will be sent or received.
+    pub(super) fn end(&self) {
+        self.finish(&mut self.state());
+    }
+
+    fn finish(&self, state: &mut State) {
+        state.ending.over = true;
+        self.over.store(true, Ordering::Relaxed);
+        state.backlog.clear();
+    }
+
+    /// When the connection is cut; never, unless it is closing.
+    pub(super) fn cut_at(&self) -> Deadline {
+        self.state().ending.cut_at
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().ending.has_begun()
+    }
+
+    /// Both sides have said goodbye, and the peer has been given all of it.
+    pub(super) fn is_done(&self) -> bool {
+        self.state().ending.is_complete() && !self.has_backlog()
+    }
+
+    pub(super) fn closed(&self) -> Closed {
+        self.state().ending.closed.clone()
+    }
+
+    pub(super) fn closed_error(&self) -> Error {
+        self.state().ending.error()
+    }
+}

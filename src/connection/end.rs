@@ -1,0 +1,112 @@
+//! The last minutes of a [`Connection`]: waiting for the peer's goodbye, hanging up, the line in
+//! the log. Runs in the thread that closes, and that one waits.
+
+use std::time::Duration;
+
+use log::info;
+use tungstenite::protocol::Role;
+
+use crate::close::{CloseCode, CloseFrame};
+use crate::connection::{Connection, Inner};
+use crate::deadline::Deadline;
+use crate::escaped::Escaped;
+
+/// After the last word, what a peer still sends is read and thrown away up to these bounds, so
+/// that the last word is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+impl Inner {
+    /// Both sides have said goodbye: the server closes first, so that the client's port is free at
+    /// once (RFC 6455, section 7.1.1). That also wakes every other thread that waits for bytes.
+    pub(super) fn hang_up(&self) {
+        self.outbox.flush();
+        if self.role == Role::Server && self.outbox.is_done() {
+            self.wire.shutdown_both();
+        }
+    }
+
+    /// Closes, waits for the answer, and leaves nothing behind.
+    pub(super) fn finish(&self, frame: CloseFrame) {
+        self.outbox.close(frame);
+        let deadline = self.outbox.cut_at();
+        // Until the peer has answered or is given up; the caretaker cuts at the same deadline,
+        // which wakes this thread and any other that receives.
+        let heard = loop {
+            match self.receive(deadline) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    self.outbox.lost("not answered in time".to_owned());
+                    break false;
+                }
+                Err(_) => break self.outbox.closed().received.is_some(),
+            }
+        };
+        while self.outbox.has_backlog() && matches!(self.wire.wait_writable(deadline), Ok(true)) {
+            self.outbox.flush_blocked();
+        }
+        match self.role {
+            Role::Server if heard => self.hang_up(),
+            Role::Server => {
+                self.wire.shutdown_write();
+                self.wire
+                    .discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
+            }
+            // Waits for the server to close.
+            Role::Client => self.wire.discard(LINGER_BYTES, deadline),
+        }
+        self.outbox.end();
+        self.wire.shutdown_both();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A server's connections are closed by the thread that serves them.
+        if self.role == Role::Client {
+            self.finish(CloseFrame::cut(CloseCode::NORMAL, ""));
+        }
+    }
+}
+
+impl Connection {
+    /// Starts to close the connection as [`close`](Connection::close) does, and returns at once.
+    pub(crate) fn start_closing(&self, frame: CloseFrame) {
+        self.inner.outbox.close(frame);
+    }
+
+    /// Closes, waits for the answer, and leaves nothing behind. For the owner of the thread.
+    pub(crate) fn finish(&self, frame: CloseFrame) {
+        self.inner.finish(frame);
+    }
+
+    /// Gives the peer up at once, for this reason.
+    pub(crate) fn cut(&self, why: &str) {
+        self.inner.outbox.cut(why.to_owned());
+    }
+
+    /// Logs the whole connection at its end: for people as one line, for machines as fields of it.
+    pub(crate) fn log_end(&self) {
+        let inner = &*self.inner;
+        let (id, caller, path) = (self.id(), inner.caller(), Escaped(self.path()));
+        let (closed, duration) = (inner.outbox.closed(), inner.receiver.age());
+        let tally = self.tally();
+        let (messages_in, messages_out) = (tally.messages_in, tally.messages_out);
+        let (bytes_in, bytes_out) = (inner.wire.received(), inner.wire.sent());
+        let code = closed.code().0;
+        info!(
+            connection = id,
+            peer:% = caller,
+            path:% = path,
+            code,
+            reason:% = closed,
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            messages_in,
+            messages_out,
+            bytes_in,
+            bytes_out;
+            "ws-conn-{id} {caller} {path} closed {code}: {closed}; {duration:.1?}, messages \
+             {messages_in} in {messages_out} out, bytes {bytes_in} in {bytes_out} out",
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! `Frames`: many frames that are encoded once and given to many clients.
+//!
+//! Made by the thread of a hub; the outbox of each client takes them as one piece, or one by one if
+//! that client is slow or wants them masked.
+
+use std::borrow::Cow;
+
+use tungstenite::protocol::Role;
+use tungstenite::protocol::frame::coding::OpCode;
+
+use crate::connection::frame::{BINARY, TEXT, encode, opcode};
+use crate::message::Message;
+
+/// Names a state of which a slow client needs only the newest value.
+pub(crate) type Topic = Cow<'static, str>;
+
+/// Where one frame stands in [`Frames`].
+#[derive(Clone, Debug)]
+struct Mark {
+    start: usize,
+    payload: usize,
+    end: usize,
+    binary: bool,
+    topic: Option<Topic>,
+}
+
+/// Whole unmasked frames in a row, and where each one stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frames {
+    bytes: Vec<u8>,
+    marks: Vec<Mark>,
+}
+
+/// One frame of [`Frames`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameRef<'a> {
+    /// Header and payload.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    pub(crate) opcode: OpCode,
+    /// Set for a state: a newer one of the same topic may take its place.
+    pub(crate) topic: Option<&'a Topic>,
+}
+
+impl Frames {
+    pub(crate) fn push(&mut self, message: &Message, topic: Option<Topic>) {
+        let start = self.bytes.len();
+        encode(
+            Role::Server,
+            opcode(message),
+            message.as_bytes(),
+            &mut self.bytes,
+        );
+        let end = self.bytes.len();
+        let binary = matches!(message, Message::Binary(_));
+        self.marks.push(Mark {
+            start,
+            payload: end - message.len(),
+            end,
+            binary,
+            topic,
+        });
+    }
+
+    /// The number of frames.
+    pub(crate) fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// All frames from number `first` on, as one piece.
+    pub(crate) fn bytes_from(&self, first: usize) -> &[u8] {
+        self.marks
+            .get(first)
+            .map_or(&[], |mark| &self.bytes[mark.start..])
+    }
+
+    /// The frames from number `first` on, one by one.
+    pub(crate) fn iter_from(&self, first: usize) -> impl Iterator<Item = FrameRef<'_>> {
+        self.marks[first.min(self.marks.len())..]
+            .iter()
+            .map(|mark| FrameRef {
+                bytes: &self.bytes[mark.start..mark.end],
+                payload: &self.bytes[mark.payload..mark.end],
+                opcode: if mark.binary { BINARY } else { TEXT },
+                topic: mark.topic.as_ref(),
+            })
+    }
+
+    pub(crate) fn push_copy(&mut self, frame: FrameRef<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(frame.bytes);
+        let end = self.bytes.len();
+        self.marks.push(Mark {
+            start,
+            payload: end - frame.payload.len(),
+            end,
+            binary: frame.opcode == BINARY,
+            topic: frame.topic.cloned(),
+        });
+    }
+
+    /// Empties it for the next use; a buffer that once had to be large is given back.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.marks.clear();
+        self.bytes.shrink_to(64 * 1024);
+        self.marks.shrink_to(1024);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::frame::frame_len;
+
+    #[test]
+    fn frames_are_found_again_in_a_batch() {
+        let mut frames = Frames::default();
+        frames.push(&"one".into(), None);
+        frames.push(&vec![1u8; 70_000].into(), Some("state".into()));
+        frames.push(&"".into(), None);
+        let lens: Vec<usize> = frames
+            .iter_from(0)
+            .map(|frame| frame.payload.len())
+            .collect();
+        assert_eq!(lens, [3, 70_000, 0]);
+        assert_eq!(frame_len(frames.bytes_from(0)), 5);
+        assert_eq!(frame_len(frames.bytes_from(1)), 70_010);
+        assert_eq!(frames.bytes_from(2), b"\x81\x00");
+        assert_eq!(frames.bytes_from(3), b"");
+    }
+}

@@ -1,0 +1,19 @@
+//! `Name`: how a connection is called in logs, and its thread on a server.
+
+use std::fmt;
+
+use tungstenite::protocol::Role;
+
+/// `ws-conn-17` at a server, `ws-client-17` at a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name(pub(crate) Role, pub(crate) u64);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.0 {
+            Role::Server => "conn",
+            Role::Client => "client",
+        };
+        write!(f, "ws-{kind}-{}", self.1)
+    }
+}
