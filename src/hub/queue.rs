@@ -89,3 +89,54 @@ impl<T> Queue<T> {
         self.room.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A full queue, and a thread that waits for room in it and tells when it had some.
+    fn full() -> (Arc<Queue<usize>>, mpsc::Receiver<()>) {
+        let queue = Arc::new(Queue::new());
+        (0..LIMIT).for_each(|n| queue.push(n, true));
+        let (tell, told) = mpsc::channel();
+        let own = Arc::clone(&queue);
+        thread::spawn(move || {
+            own.push(LIMIT + 1, true);
+            tell.send(())
+        });
+        let since = Instant::now();
+        while !queue.state.lock().is_full {
+            assert!(since.elapsed() < PATIENCE, "it does not wait");
+            thread::yield_now();
+        }
+        assert!(told.try_recv().is_err(), "it waits, and goes on");
+        (queue, told)
+    }
+
+    #[test]
+    fn who_may_wait_does_so_for_room_and_a_hub_never() {
+        let (queue, told) = full();
+        queue.push(LIMIT, false);
+        let mut taken = VecDeque::new();
+        assert_eq!(queue.pop(&mut taken, false), Some(0));
+        told.recv_timeout(PATIENCE).expect("there is room");
+        let rest: Vec<usize> = std::iter::from_fn(|| queue.pop(&mut taken, false)).collect();
+        assert_eq!(rest, (1..=LIMIT + 1).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nobody_waits_at_a_closed_queue() {
+        let (queue, told) = full();
+        queue.close();
+        told.recv_timeout(PATIENCE).expect("let go");
+        let mut taken = VecDeque::new();
+        let rest = std::iter::from_fn(|| queue.pop(&mut taken, true)).count();
+        assert_eq!(rest, LIMIT, "what was queued is still done");
+    }
+}
