@@ -20,7 +20,11 @@ const MAX_METHOD: usize = 32;
 
 /// Reads a whole head, up to and with the empty line.
 pub(crate) fn parse(head: &[u8]) -> Result<Request, Response> {
-    check_lines(head)?;
+    let mut lines = head.split_inclusive(|&byte| byte == b'\n');
+    if lines.any(|line| line.ends_with(b"\n") && !line.ends_with(b"\r\n")) {
+        return Err(bad("lines must end with CR LF"));
+    }
+    check_lengths(head)?;
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     match parsed.parse(head) {
@@ -79,65 +83,45 @@ fn check_no_body(request: &Request) -> Result<(), Response> {
 
 /// The limits of each line, also of one that is still arriving.
 fn check_lengths(head: &[u8]) -> Result<(), Response> {
-    let line_end = head.iter().position(|&byte| byte == b'\n');
-    let line = &head[..line_end.unwrap_or(head.len())];
-    let method_end = line.iter().position(|&byte| byte == b' ');
-    match method_end {
-        None if line.len() > MAX_METHOD => return Err(bad("no method that HTTP knows")),
-        Some(end) if end > MAX_METHOD => return Err(bad("no method that HTTP knows")),
-        _ => {}
+    let mut lines = head.split(|&byte| byte == b'\n').peekable();
+    let mut words = lines
+        .peek()
+        .into_iter()
+        .flat_map(|line| line.split(|&byte| byte == b' '));
+    let mut next_len = || words.next().map_or(0, <[u8]>::len);
+    if next_len() > MAX_METHOD {
+        return Err(bad("no method that HTTP knows"));
     }
-    let after_method = &line[method_end.map_or(line.len(), |end| end + 1)..];
-    let target = after_method
-        .split(|&byte| byte == b' ')
-        .next()
-        .unwrap_or_default();
-    if target.len() > MAX_TARGET {
+    if next_len() > MAX_TARGET {
         let text = format!("the request target is longer than the limit of {MAX_TARGET} bytes");
         return Err(Response::text(414, text));
     }
     let too_long = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).len() > MAX_LINE;
-    if head.split(|&byte| byte == b'\n').any(too_long) {
-        return Err(too_large());
+    match lines.any(too_long) {
+        true => Err(too_large()),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Where the head ends, if it is all there: behind an empty line, also one that ends with a bare
 /// line feed, which is to be refused, not to be waited for.
 pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
-    if bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n") {
-        return Some(bytes.iter().position(|&byte| byte == b'\n')? + 1);
-    }
-    let feeds = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    feeds
-        .map(|(at, _)| at + 1)
-        .find_map(|next| match &bytes[next..] {
-            [b'\n', ..] => Some(next + 1),
-            [b'\r', b'\n', ..] => Some(next + 2),
-            _ => None,
-        })
+    let mut end = 0;
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    lines.find(|line| {
+        end += line.len();
+        [&b"\n"[..], b"\r\n"].contains(line)
+    })?;
+    Some(end)
 }
 
 /// A head that is this long and not complete cannot become a good one.
 pub(crate) fn check_incomplete(head: &[u8]) -> Result<(), Response> {
     check_lengths(head)?;
-    if head.len() < MAX_HEAD {
-        Ok(())
-    } else {
-        Err(too_large())
+    match head.len() < MAX_HEAD {
+        true => Ok(()),
+        false => Err(too_large()),
     }
-}
-
-fn check_lines(head: &[u8]) -> Result<(), Response> {
-    let bare = head
-        .iter()
-        .enumerate()
-        .any(|(i, &b)| b == b'\n' && (i == 0 || head[i - 1] != b'\r'));
-    if bare {
-        return Err(bad("lines must end with CR LF"));
-    }
-    check_lengths(head)
 }
 
 fn refuse_head(error: httparse::Error, head: &[u8]) -> Response {
@@ -145,8 +129,7 @@ fn refuse_head(error: httparse::Error, head: &[u8]) -> Response {
         httparse::Error::TooManyHeaders => too_large(),
         httparse::Error::Version => {
             let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-            let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-            match version {
+            match line.rsplit(|&byte| byte == b' ').next().unwrap_or_default() {
                 [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                     if major.is_ascii_digit() && minor.is_ascii_digit() =>
                 {

@@ -151,10 +151,14 @@ impl Request {
         Ok(first)
     }
 
+    /// The elements of a list, which may stand on several lines.
+    pub(crate) fn elements(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        let elements = self.all(name).flat_map(|value| value.split(','));
+        elements.map(|element| element.trim_matches([' ', '\t']))
+    }
+
     fn has_token(&self, name: &'static str, token: &str) -> bool {
-        self.all(name)
-            .flat_map(|value| value.split(','))
-            .any(|t| t.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+        self.elements(name).any(|t| t.eq_ignore_ascii_case(token))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::server::listener::Listener;
 
 /// Where a server listens: an address as text, or a socket that was bound elsewhere.
@@ -13,8 +13,7 @@ pub struct Endpoint(Kind);
 #[derive(Debug)]
 enum Kind {
     Address(String),
-    Listener(Box<Listener>),
-    Failed(Error),
+    Bound(Result<Listener>),
 }
 
 impl Endpoint {
@@ -22,8 +21,7 @@ impl Endpoint {
     pub(crate) fn bind(self) -> Result<Vec<Listener>> {
         match self.0 {
             Kind::Address(address) => Listener::bind(&address),
-            Kind::Listener(listener) => Ok(vec![*listener]),
-            Kind::Failed(error) => Err(error),
+            Kind::Bound(listener) => Ok(vec![listener?]),
         }
     }
 }
@@ -54,18 +52,18 @@ impl From<SocketAddr> for Endpoint {
 
 impl From<Listener> for Endpoint {
     fn from(listener: Listener) -> Endpoint {
-        Endpoint(Kind::Listener(Box::new(listener)))
+        Endpoint(Kind::Bound(Ok(listener)))
     }
 }
 
 impl From<TcpListener> for Endpoint {
     fn from(listener: TcpListener) -> Endpoint {
-        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
+        Endpoint(Kind::Bound(listener.try_into()))
     }
 }
 
 impl From<UnixListener> for Endpoint {
     fn from(listener: UnixListener) -> Endpoint {
-        Listener::try_from(listener).map_or_else(|e| Endpoint(Kind::Failed(e)), Endpoint::from)
+        Endpoint(Kind::Bound(listener.try_into()))
     }
 }

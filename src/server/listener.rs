@@ -22,16 +22,14 @@ use crate::wire::Wire;
 pub struct Listener {
     socket: Bound,
     address: Address,
+    /// If we made it; to be removed at the end, which dropping it does.
+    file: Option<OwnFile>,
 }
 
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    /// With the file to remove at the end, if we made it.
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "dropping it is its use")] Option<OwnFile>,
-    ),
+    Unix(UnixListener),
 }
 
 impl Listener {
@@ -52,10 +50,9 @@ impl Listener {
             unix::remove_stale(path)?;
             let (listener, file) =
                 unix::bind(path).map_err(|error| cannot_listen(&address, error))?;
-            return Ok(vec![Listener {
-                socket: Bound::Unix(listener, Some(file)),
-                address: Address::Unix(Some(Arc::from(path))),
-            }]);
+            let mut listener = Listener::try_from(listener)?;
+            listener.file = Some(file);
+            return Ok(vec![listener]);
         }
         let parsed = HostPort::parse(address).ok();
         let (host, port) = parsed
@@ -87,7 +84,7 @@ impl Listener {
                 let (stream, peer) = listener.accept()?;
                 (Wire::new(stream), Address::plain(peer))
             }
-            Bound::Unix(listener, _) => {
+            Bound::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
                 (Wire::new(stream), Address::Unix(None))
             }
@@ -103,7 +100,7 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
             Bound::Tcp(listener) => listener.as_fd(),
-            Bound::Unix(listener, _) => listener.as_fd(),
+            Bound::Unix(listener) => listener.as_fd(),
         }
     }
 }
@@ -113,14 +110,12 @@ impl TryFrom<TcpListener> for Listener {
     type Error = Error;
 
     fn try_from(listener: TcpListener) -> Result<Listener> {
-        let adopted = || {
-            listener.set_nonblocking(true)?;
-            listener.local_addr()
-        };
-        let address = adopted().map_err(|error| Error::io("cannot take over a listener", error))?;
+        let adopted = listener.set_nonblocking(true);
+        let address = adopted.and_then(|()| listener.local_addr());
         Ok(Listener {
             socket: Bound::Tcp(listener),
-            address: Address::plain(address),
+            address: Address::plain(address.map_err(cannot_take_over)?),
+            file: None,
         })
     }
 }
@@ -130,17 +125,22 @@ impl TryFrom<UnixListener> for Listener {
     type Error = Error;
 
     fn try_from(listener: UnixListener) -> Result<Listener> {
-        let adopted = || {
-            listener.set_nonblocking(true)?;
-            listener.local_addr()
-        };
-        let address = adopted().map_err(|error| Error::io("cannot take over a listener", error))?;
-        let path = address.as_pathname().map(Arc::from);
+        let adopted = listener.set_nonblocking(true);
+        let address = adopted.and_then(|()| listener.local_addr());
+        let path = address
+            .map_err(cannot_take_over)?
+            .as_pathname()
+            .map(Arc::from);
         Ok(Listener {
-            socket: Bound::Unix(listener, None),
+            socket: Bound::Unix(listener),
             address: Address::Unix(path),
+            file: None,
         })
     }
+}
+
+fn cannot_take_over(error: io::Error) -> Error {
+    Error::io("cannot take over a listener", error)
 }
 
 fn no_address(address: &str) -> Error {

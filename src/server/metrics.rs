@@ -33,7 +33,7 @@ pub struct Metrics {
     pub slow_closed: u64,
     /// Bytes that wait in the backlogs of slow clients now.
     pub backlog_bytes: u64,
-    refused: [u64; Reason::ALL.len()],
+    refused: [u64; Reason::NAMES.len()],
 }
 
 impl Metrics {
@@ -47,11 +47,7 @@ impl Metrics {
     /// # Ok::<(), plainws::Error>(())
     /// ```
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.refused;
-        Reason::ALL
-            .into_iter()
-            .zip(counts)
-            .map(|(reason, count)| (reason.name(), count))
+        Reason::NAMES.into_iter().zip(self.refused)
     }
 
     pub(crate) fn add_tally(&mut self, all: Tally) {
@@ -96,38 +92,25 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Reason; 13] = [
-        Reason::Address,
-        Reason::Application,
-        Reason::BadRequest,
-        Reason::Full,
-        Reason::Gone,
-        Reason::Host,
-        Reason::NotFound,
-        Reason::Origin,
-        Reason::Stopping,
-        Reason::Threads,
-        Reason::Timeout,
-        Reason::Tls,
-        Reason::Upgrade,
+    /// Of all, in the order of the variants, which is that of the alphabet.
+    const NAMES: [&str; Reason::Upgrade as usize + 1] = [
+        "address",
+        "application",
+        "bad_request",
+        "full",
+        "gone",
+        "host",
+        "not_found",
+        "origin",
+        "stopping",
+        "threads",
+        "timeout",
+        "tls",
+        "upgrade",
     ];
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Reason::Address => "address",
-            Reason::Application => "application",
-            Reason::BadRequest => "bad_request",
-            Reason::Full => "full",
-            Reason::Gone => "gone",
-            Reason::Host => "host",
-            Reason::NotFound => "not_found",
-            Reason::Origin => "origin",
-            Reason::Stopping => "stopping",
-            Reason::Threads => "threads",
-            Reason::Timeout => "timeout",
-            Reason::Tls => "tls",
-            Reason::Upgrade => "upgrade",
-        }
+        Reason::NAMES[self as usize]
     }
 
     /// Of an answer to a request that was not understood.
@@ -153,7 +136,7 @@ impl Reason {
 pub(crate) struct Counters {
     accepted: AtomicU64,
     pages: AtomicU64,
-    refused: [AtomicU64; Reason::ALL.len()],
+    refused: [AtomicU64; Reason::NAMES.len()],
 }
 
 impl Counters {
@@ -181,11 +164,26 @@ impl Counters {
 mod tests {
     use super::*;
 
-    /// `reason as usize` is its place in the list.
     #[test]
     fn each_reason_is_counted_under_its_own_name() {
-        for (place, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, place, "{reason:?}");
+        let reasons = [
+            Reason::Address,
+            Reason::Application,
+            Reason::BadRequest,
+            Reason::Full,
+            Reason::Gone,
+            Reason::Host,
+            Reason::NotFound,
+            Reason::Origin,
+            Reason::Stopping,
+            Reason::Threads,
+            Reason::Timeout,
+            Reason::Tls,
+            Reason::Upgrade,
+        ];
+        for reason in reasons {
+            let name = reason.name().replace('_', "");
+            assert_eq!(name, format!("{reason:?}").to_lowercase());
             let counters = Counters::default();
             counters.refused(reason);
             let mut metrics = Metrics::default();

@@ -68,13 +68,11 @@ impl Rules {
     /// The first of ours that the client offers, in the order that we prefer. None is no reason to
     /// refuse it: it can close the connection if it cannot do without (RFC 6455, section 4.2.2).
     pub(crate) fn subprotocol(&self, request: &Request) -> Option<Box<str>> {
-        let offered = |name: &str| {
-            let offers = request.all("Sec-WebSocket-Protocol");
-            offers
-                .flat_map(|value| value.split(','))
-                .any(|offer| offer.trim() == name)
+        let offered = |name: &&String| {
+            let mut offers = request.elements("Sec-WebSocket-Protocol");
+            offers.any(|offer| offer == *name)
         };
-        let name = self.subprotocols.iter().find(|name| offered(name))?;
+        let name = self.subprotocols.iter().find(offered)?;
         Some(name.as_str().into())
     }
 }

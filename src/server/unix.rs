@@ -14,61 +14,48 @@ use crate::server::tcp::BACKLOG;
 pub(crate) fn bind(path: &Path) -> io::Result<(UnixListener, OwnFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = OwnFile::of(path)?;
+    let file = OwnFile {
+        inode: inode(path)?,
+        path: path.to_owned(),
+    };
     // As a port of this host: any program may connect, whatever the umask. Its folder can keep
     // programs away.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
     socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
     Ok((OwnedFd::from(socket).into(), file))
 }
 
-const LISTENS: &str = "another program listens there";
-
 /// Removes the socket of a server that has ended; leaves anything else alone.
 pub(crate) fn remove_stale(path: &Path) -> Result<()> {
-    let cannot = |why: &str| {
-        Err(Error::invalid(format!(
-            "cannot listen on unix:{}: {why}",
-            path.display()
-        )))
-    };
+    let shown = path.display();
+    let in_the_way = |what| Error::invalid(format!("cannot listen on unix:{shown}: {what}"));
+    let failed = |what, error| Err(Error::io(format!("cannot {what} {shown}"), error));
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => {
-            return Err(Error::io(
-                format!("cannot look at {}", path.display()),
-                error,
-            ));
-        }
+        Err(error) => return failed("look at", error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return cannot("a file that is no socket is in the way");
+            return Err(in_the_way("a file that is no socket is in the way"));
         }
         Ok(_) => {}
     }
-    // Without waiting: a server whose queue is full would let us.
-    let connected = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&SockAddr::unix(path)?)
-    };
-    match connected() {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(
-                    format!("cannot remove the stale {}", path.display()),
-                    error,
-                )),
-                _ => Ok(()),
-            }
+    match connect(path).map_err(|error| (error.kind(), error)) {
+        Err((io::ErrorKind::ConnectionRefused, _)) => {}
+        Ok(()) | Err((io::ErrorKind::WouldBlock, _)) => {
+            return Err(in_the_way("another program listens there"));
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => cannot(LISTENS),
-        Err(error) => Err(Error::io(
-            format!("cannot look who listens on {}", path.display()),
-            error,
-        )),
-        Ok(()) => cannot(LISTENS),
+        Err((_, error)) => return failed("look who listens on", error),
     }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => failed("remove the stale", error),
+        _ => Ok(()),
+    }
+}
+
+/// Without waiting: a server whose queue is full would let us.
+fn connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 /// The file of a Unix socket that we made: removed at the end, unless somebody has put another
@@ -77,15 +64,6 @@ pub(crate) fn remove_stale(path: &Path) -> Result<()> {
 pub(crate) struct OwnFile {
     path: PathBuf,
     inode: (u64, u64),
-}
-
-impl OwnFile {
-    fn of(path: &Path) -> io::Result<OwnFile> {
-        Ok(OwnFile {
-            path: path.to_owned(),
-            inode: inode(path)?,
-        })
-    }
 }
 
 impl Drop for OwnFile {
