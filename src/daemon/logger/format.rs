@@ -1,12 +1,15 @@
-//! `Format`: a record as one line, as text or as JSON. Writes nothing.
+//! `Format`: a record as one line, as text (by simplelog) or as JSON. Writes nothing.
 
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::thread;
 
 use chrono::{SecondsFormat, Utc};
 use clap::ValueEnum;
 use log::kv::{Error, Key, Value, VisitSource};
-use log::{Level, Record};
+use log::{Level, LevelFilter, Log, Record};
 use serde_json::Value as Json;
+use simplelog::{ConfigBuilder, WriteLogger};
 
 use crate::escaped::Escaped;
 
@@ -21,32 +24,77 @@ pub(crate) enum LogFormat {
 }
 
 /// How lines look. Any thread may use it.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct Format {
-    pub(super) format: LogFormat,
+    /// `None` is JSON.
+    text: Option<Box<WriteLogger<Scratch>>>,
     /// Lines begin with their priority (sd-daemon(3)), and have no time, as the journal has it.
-    pub(super) journal: bool,
+    journal: bool,
 }
 
 impl Format {
+    pub(super) fn new(format: LogFormat, journal: bool) -> Format {
+        let text = (format == LogFormat::Text).then(|| text(journal));
+        Format { text, journal }
+    }
+
     /// The record as a line, with its line feed, the only one in it.
-    pub(super) fn line(self, record: &Record<'_>) -> String {
+    pub(super) fn line(&self, record: &Record<'_>) -> String {
         let priority = if self.journal {
             priority(record.level())
         } else {
             ""
         };
         let message = one_line(&record.args().to_string());
-        match self.format {
-            LogFormat::Json => format!("{priority}{}\n", object(record, message)),
-            LogFormat::Text if self.journal => {
-                format!("{priority}[{}] {message}\n", record.level())
-            }
-            LogFormat::Text => {
-                let time = Utc::now().to_rfc3339_opts(SecondsFormat::Nanos, true);
-                format!("{time} [{}] {message}\n", record.level())
+        match &self.text {
+            None => format!("{priority}{}\n", object(record, message)),
+            Some(text) => {
+                // The message is made before: simplelog holds a lock while it writes, within which
+                // nothing may panic.
+                let message = format_args!("{message}");
+                let level = record.level();
+                text.log(&Record::builder().level(level).args(message).build());
+                priority.to_owned() + &Scratch::take()
             }
         }
+    }
+}
+
+fn text(journal: bool) -> Box<WriteLogger<Scratch>> {
+    let mut config = ConfigBuilder::new();
+    config.set_time_format_rfc3339();
+    if journal {
+        config.set_time_level(LevelFilter::Off);
+    }
+    config
+        .set_thread_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off);
+    // What is told was decided before.
+    WriteLogger::new(LevelFilter::Trace, config.build(), Scratch)
+}
+
+thread_local! {
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What simplelog writes a line to: a buffer of the thread that logs.
+struct Scratch;
+
+impl Scratch {
+    fn take() -> String {
+        let line = LINE.try_with(RefCell::take).unwrap_or_default();
+        String::from_utf8_lossy(&line).into_owned()
+    }
+}
+
+impl Write for Scratch {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = LINE.try_with(|line| line.borrow_mut().extend_from_slice(bytes));
+        written.map(|()| bytes.len()).map_err(io::Error::other)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -110,7 +158,7 @@ mod tests {
     use super::*;
 
     fn line(format: LogFormat, journal: bool, level: Level, message: &str) -> String {
-        Format { format, journal }.line(
+        Format::new(format, journal).line(
             &Record::builder()
                 .level(level)
                 .args(format_args!("{message}"))

@@ -40,12 +40,11 @@ pub(crate) fn start(verbose: u8, level: Option<LevelFilter>, format: LogFormat) 
         (_, _) => (LevelFilter::Debug, LevelFilter::Debug),
     };
     let journal = is_journal();
-    let format = Format { format, journal };
     let logger = Logger {
         own,
         library,
-        format,
-        queue: Queue::start(format)?,
+        format: Format::new(format, journal),
+        queue: Queue::start(Format::new(format, journal))?,
     };
     // What the macros need not even ask about.
     let most = match own.max(library) {
