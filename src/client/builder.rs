@@ -4,10 +4,9 @@
 
 use std::fmt;
 
-use super::environment::{Environment, Route};
 use super::login::Login;
 use super::offer::Offer;
-use super::proxy::Proxy;
+use super::proxies::Proxies;
 use crate::config::{Config, DEFAULT_CLIENT_MAX_SIZE, connection_options};
 #[cfg(feature = "tls")]
 use crate::tls::Identity;
@@ -38,7 +37,7 @@ impl Client {
             config,
             offer: Offer::default(),
             login: None,
-            route: Route::default(),
+            proxies: Proxies::default(),
             max_redirects: MAX_REDIRECTS,
             trust: Trust::default(),
         }
@@ -53,7 +52,7 @@ pub struct ClientBuilder {
     pub(super) config: Config,
     pub(super) offer: Offer,
     pub(super) login: Option<Login>,
-    pub(super) route: Route,
+    pub(super) proxies: Proxies,
     pub(super) max_redirects: usize,
     pub(super) trust: Trust,
 }
@@ -139,10 +138,7 @@ impl ClientBuilder {
     /// # Ok::<(), plainws::Error>(())
     /// ```
     pub fn proxy<'a>(mut self, url: impl Into<Option<&'a str>>) -> Self {
-        self.route = match url.into() {
-            Some(url) => Route::Through(Proxy::parse(url)),
-            None => Route::Direct,
-        };
+        self.proxies = url.into().map(Proxies::one).unwrap_or_default();
         self
     }
 
@@ -165,8 +161,7 @@ impl ClientBuilder {
     /// # Ok::<(), plainws::Error>(())
     /// ```
     pub fn proxy_from_env(mut self) -> Self {
-        let environment = Environment::read(|name| std::env::var(name).ok());
-        self.route = Route::Environment(Box::new(environment));
+        self.proxies = Proxies::of_environment(|name| std::env::var(name).ok());
         self
     }
 
@@ -237,7 +232,7 @@ impl fmt::Debug for ClientBuilder {
             .field("origin", &self.offer.origin)
             .field("subprotocols", &self.offer.subprotocols)
             .field("basic_auth", &self.login)
-            .field("route", &self.route)
+            .field("proxies", &self.proxies)
             .field("max_redirects", &self.max_redirects)
             .field("trust", &self.trust)
             .finish()

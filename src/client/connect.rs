@@ -69,7 +69,7 @@ impl ClientBuilder {
         let (mut trusted, mut redirects) = (true, 0);
         loop {
             let request = self.offer.request(&target, trusted)?;
-            let mut transport = match self.route.proxy(&target)? {
+            let mut transport = match self.proxies.choose(&target)? {
                 Some(proxy) => proxy.reach(&attempt, &target, &self.trust)?,
                 None => Transport::dial(&attempt, &target.host, target.port, target.place())?,
             };

@@ -7,7 +7,7 @@ mod connect;
 
 mod builder;
 
-mod environment;
+mod proxies;
 
 mod proxy;
 

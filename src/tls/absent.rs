@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::deadline::Deadline;
 use crate::wire::session::Session;
 use crate::wire::socket::Socket;

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use openssl::error::ErrorStack;
 use openssl::ssl::{HandshakeError, SslAcceptor, SslMethod, SslSessionCacheMode};
 
-use super::Failure;
+use super::failure::Failure;
 use super::identity::Identity;
 use super::pipe::Pipe;
 use super::session::TlsSession;

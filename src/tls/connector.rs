@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use native_tls::{Certificate, HandshakeError, TlsConnector};
 
-use super::Failure;
+use super::failure::Failure;
 use super::identity::Identity;
 use super::pipe::Pipe;
 use super::session::TlsSession;

@@ -38,7 +38,7 @@ impl Content {
 
     pub(super) fn read(path: &Path) -> Result<Content> {
         // A name with a line end in it would make two lines of a log.
-        let name = Escaped(&path.display().to_string()).to_string();
+        let name = format!("{:#}", Escaped(&path.display().to_string()));
         let (bytes, metadata) = file::read(path, MAX_FILE).map_err(|error| {
             let way_out = match error.kind() {
                 io::ErrorKind::NotFound => "; check its name, or make one with plainws cert",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::event::PollFlags;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::deadline::Deadline;
 use crate::wire::poll_one;
 use crate::wire::session::Session;

@@ -1,6 +1,5 @@
-//! `Environment`: what the environment's variables say about proxies, read once, when the program
-//! asks for it; which of them a server is reached through is found out for each server. And `Route`:
-//! where that is looked up.
+//! `Proxies`: through which proxy, if any, each server is reached: as it was given, or as the variables
+//! of the environment said when the program asked for them.
 
 use std::net::IpAddr;
 
@@ -13,33 +12,9 @@ use crate::network::Network;
 /// A proxy, or why its URL is none: told when it would be used.
 type Given = std::result::Result<Proxy, String>;
 
-/// Which way servers are reached.
+/// By default no server is reached through a proxy.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Route {
-    #[default]
-    Direct,
-    /// Through this proxy.
-    Through(Given),
-    /// As the environment said, for each target.
-    Environment(Box<Environment>),
-}
-
-impl Route {
-    /// The proxy for a target; none if it is to be reached directly.
-    pub(super) fn proxy(&self, target: &Target) -> Result<Option<&Proxy>> {
-        let given = match self {
-            Route::Direct => None,
-            Route::Through(given) => Some(given),
-            Route::Environment(environment) => environment.choose(target),
-        };
-        let proxy = given.map(|given| given.as_ref().map_err(Error::invalid));
-        proxy.transpose()
-    }
-}
-
-/// The proxies of the environment.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Environment {
+pub(super) struct Proxies {
     /// For `ws://` and for `wss://`.
     plain: Option<Given>,
     secure: Option<Given>,
@@ -61,9 +36,19 @@ enum Hosts {
     Net(Network),
 }
 
-impl Environment {
-    /// Reads the variables by a function.
-    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Environment {
+impl Proxies {
+    /// This one for all servers.
+    pub(super) fn one(url: &str) -> Proxies {
+        let given = Some(Proxy::parse(url));
+        Proxies {
+            plain: given.clone(),
+            secure: given,
+            exceptions: Vec::new(),
+        }
+    }
+
+    /// Those of the environment, whose variables are read by a function.
+    pub(super) fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Proxies {
         let either = |name: &str| {
             // In a CGI program `HTTP_PROXY` is the header `Proxy` of any request (CVE-2016-5385).
             let forged = name == "http_proxy" && variable("REQUEST_METHOD").is_some();
@@ -76,24 +61,26 @@ impl Environment {
             let url = names.iter().find_map(|name| either(name));
             url.map(|url| Proxy::parse(&url))
         };
-        Environment {
+        Proxies {
             plain: first(&["ws_proxy", "http_proxy", "https_proxy", "all_proxy"]),
             secure: first(&["wss_proxy", "https_proxy", "all_proxy"]),
             exceptions: exceptions(&either("no_proxy").unwrap_or_default()),
         }
     }
 
-    fn choose(&self, target: &Target) -> Option<&Given> {
+    /// The proxy for a target; none if it is to be reached directly.
+    pub(super) fn choose(&self, target: &Target) -> Result<Option<&Proxy>> {
         let excepted = |exception: &Exception| exception.matches(&target.host, target.port);
         if self.exceptions.iter().any(excepted) {
-            return None;
+            return Ok(None);
         }
-        let proxy = if target.secure {
+        let given = if target.secure {
             &self.secure
         } else {
             &self.plain
         };
-        proxy.as_ref()
+        let proxy = given.as_ref().map(|given| given.as_ref());
+        proxy.transpose().map_err(Error::invalid)
     }
 }
 
@@ -158,17 +145,17 @@ impl Exception {
 mod tests {
     use super::*;
 
-    fn environment(variables: &[(&str, &str)]) -> Environment {
-        Environment::read(|name| {
+    fn environment(variables: &[(&str, &str)]) -> Proxies {
+        Proxies::of_environment(|name| {
             let found = variables.iter().find(|(n, _)| *n == name);
             found.map(|(_, value)| (*value).to_owned())
         })
     }
 
     /// The name of the proxy.
-    fn chosen(environment: &Environment, url: &str) -> Option<String> {
+    fn chosen(environment: &Proxies, url: &str) -> Option<String> {
         let target = Target::parse(url).expect(url);
-        let proxy = environment.choose(&target)?.as_ref().expect("a proxy");
+        let proxy = environment.choose(&target).expect("a proxy")?;
         let url = proxy.to_string();
         let name = url.strip_prefix("http://")?.strip_suffix(":80")?;
         Some(name.to_owned())
