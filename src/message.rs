@@ -40,21 +40,27 @@ impl Message {
     }
 }
 
-/// A text as it is; a binary message as `(binary) 00 01 ...` with its size.
+/// A text as it is; a binary message as `(binary) 00 01 ...` with its size, of 16 bytes, or with
+/// `{:.256}` of 256.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Message::Text(text) => f.write_str(text),
             Message::Binary(bytes) => {
                 f.write_str("(binary)")?;
-                for byte in bytes.iter().take(16) {
-                    write!(f, " {byte:02x}")?;
-                }
-                let more = if bytes.len() > 16 { " ..." } else { "" };
-                write!(f, "{more} [{} bytes]", bytes.len())
+                dump(bytes, f.precision().unwrap_or(16), f)?;
+                write!(f, " [{} bytes]", bytes.len())
             }
         }
     }
+}
+
+/// The first bytes in hexadecimals, a space before each.
+pub(crate) fn dump(bytes: &[u8], most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for byte in bytes.iter().take(most) {
+        write!(f, " {byte:02x}")?;
+    }
+    f.write_str(if bytes.len() > most { " ..." } else { "" })
 }
 
 impl From<&str> for Message {

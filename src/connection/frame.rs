@@ -11,7 +11,7 @@ use tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use crate::close::CloseFrame;
 use crate::escaped::Escaped;
-use crate::message::Message;
+use crate::message::{Message, dump};
 
 pub(super) const TEXT: OpCode = OpCode::Data(Data::Text);
 pub(super) const BINARY: OpCode = OpCode::Data(Data::Binary);
@@ -87,14 +87,7 @@ impl fmt::Display for Shown<'_> {
         write!(f, "{opcode}")?;
         match std::str::from_utf8(payload) {
             Ok(text) if opcode != BINARY => write!(f, " \"{}\"", Escaped(text))?,
-            _ => {
-                for byte in payload.iter().take(24) {
-                    write!(f, " {byte:02x}")?;
-                }
-                if payload.len() > 24 {
-                    f.write_str(" ...")?;
-                }
-            }
+            _ => dump(payload, 24, f)?,
         }
         write!(f, " [{} bytes]", payload.len())
     }

@@ -1,7 +1,5 @@
 //! `Event`: what happens to a session, and how people read it. Plain data and text.
 
-use std::fmt::Write;
-
 use plainws::{CloseCode, Closed, Message};
 
 use crate::escaped::Escaped;
@@ -18,61 +16,52 @@ pub(super) enum Event {
     Note(String),
 }
 
-/// Where text is shown: it decides what is cut and what is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Binary messages are cut, as a terminal has no use for a thousand lines of hexadecimals.
-    Terminal,
-    /// Nothing is cut, and tabs stay: programs read columns.
-    Pipe,
-}
-
-/// At most this many bytes of a binary message are shown in a terminal.
-const MAX_BYTES: usize = 256;
-
 /// The text on one line, all of it.
 fn escaped(text: &str) -> String {
     format!("{:#}", Escaped(text))
 }
 
-/// One message on one line.
-pub(super) fn message_line(message: &Message, place: Place) -> String {
+/// One message on one line of a terminal, which has no use for a thousand lines of hexadecimals.
+pub(super) fn terminal_line(message: &Message) -> String {
     match message {
-        Message::Text(text) if place == Place::Terminal => escaped(text),
+        Message::Text(text) => escaped(text),
+        binary => format!("{binary:.256}"),
+    }
+}
+
+/// One message on one line of a pipe: nothing is cut, and tabs stay, as programs read columns.
+pub(super) fn pipe_line(message: &Message) -> String {
+    match message {
         Message::Text(text) => {
             let cells: Vec<String> = text.split('\t').map(escaped).collect();
             cells.join("\t")
         }
-        Message::Binary(bytes) => {
-            let most = match place {
-                Place::Terminal => MAX_BYTES,
-                Place::Pipe => bytes.len(),
-            };
-            let mut line = "(binary)".to_owned();
-            for byte in bytes.iter().take(most) {
-                // Writing to a string cannot fail.
-                let _ = write!(line, " {byte:02x}");
-            }
-            let more = if bytes.len() > most { " ..." } else { "" };
-            let _ = write!(line, "{more} [{} bytes]", bytes.len());
-            line
-        }
+        binary => format!("{binary:.*}", binary.len()),
     }
 }
 
 /// `Connection closed: 4000 (private use) bye.`
 pub(super) fn close_line(closed: &Closed) -> String {
+    format!("Connection closed: {}.", ending_line(closed))
+}
+
+/// `connection lost: REASON`, or how else it ended, for a sentence that goes on.
+pub(super) fn lost_line(closed: &Closed) -> String {
+    match ending(closed) {
+        (CloseCode::ABNORMAL, reason) => format!("connection lost: {}", escaped(&reason)),
+        _ => format!("connection closed: {}", ending_line(closed)),
+    }
+}
+
+fn ending_line(closed: &Closed) -> String {
     let (code, reason) = ending(closed);
-    // The library names it by RFC 6455; for people it is plainly lost.
-    let code = match code {
-        CloseCode::ABNORMAL => "1006 (connection lost)".to_owned(),
-        code => code.to_string(),
-    };
     let reason = escaped(reason.trim_end_matches('.'));
-    match (reason.as_str(), code.starts_with("1006")) {
-        ("", _) => format!("Connection closed: {code}."),
-        (reason, true) => format!("Connection closed: {code}: {reason}."),
-        (reason, false) => format!("Connection closed: {code} {reason}."),
+    // The library names 1006 by RFC 6455; for people it is plainly lost.
+    match (code, reason.as_str()) {
+        (CloseCode::ABNORMAL, "") => "1006 (connection lost)".to_owned(),
+        (CloseCode::ABNORMAL, reason) => format!("1006 (connection lost): {reason}"),
+        (code, "") => code.to_string(),
+        (code, reason) => format!("{code} {reason}"),
     }
 }
 
@@ -114,12 +103,9 @@ pub(super) fn shown_uri(uri: &str) -> String {
         return escaped(uri);
     };
     let name = user.split_once(':').map_or(user, |(name, _)| name);
-    let user = if name.is_empty() {
-        String::new()
-    } else {
-        format!("{name}@")
-    };
-    escaped(&format!("{}{user}{host}{}", &uri[..start], &uri[end..]))
+    let at = if name.is_empty() { "" } else { "@" };
+    let (scheme, rest) = (&uri[..start], &uri[end..]);
+    escaped(&format!("{scheme}{name}{at}{host}{rest}"))
 }
 
 #[cfg(test)]
@@ -173,21 +159,21 @@ mod tests {
     fn a_message_is_one_line() {
         let text = Message::from("a\tb\r\n\x1b[31m\u{9b}\u{202e}é");
         let escapes = r"b\r\n\x1b[31m\x9b\u{202e}é";
-        let shown = message_line(&text, Place::Terminal);
+        let shown = terminal_line(&text);
         assert_eq!(shown, format!(r"a\t{escapes}"));
-        let shown = message_line(&text, Place::Pipe);
+        let shown = pipe_line(&text);
         assert_eq!(shown, format!("a\t{escapes}"));
     }
 
     #[test]
     fn a_large_binary_message_is_cut_in_a_terminal_only() {
-        let small = message_line(&Message::from(&[0, 255]), Place::Terminal);
+        let small = terminal_line(&Message::from(&[0, 255]));
         assert_eq!(small, "(binary) 00 ff [2 bytes]");
         let large = Message::from(vec![7; 1000]);
-        let shown = message_line(&large, Place::Terminal);
+        let shown = terminal_line(&large);
         assert!(shown.ends_with(" 07 ... [1000 bytes]"), "{shown}");
         assert_eq!(shown.matches(" 07").count(), 256);
-        let shown = message_line(&large, Place::Pipe);
+        let shown = pipe_line(&large);
         assert_eq!(shown.matches(" 07").count(), 1000);
         assert!(!shown.contains("..."), "{shown}");
     }

@@ -1,47 +1,61 @@
 //! `plainws connect`: arguments become a client, a session, and one of two ways to show it: with a
 //! line to type at a terminal, or line by line in a pipe. The main thread runs all of this file.
 
-mod args;
-mod command;
-mod dial;
-mod event;
-mod json;
-mod password;
-mod pipe;
-mod printer;
-mod session;
-mod signals;
 mod terminal;
-mod trace;
+
+mod printer;
+
 mod typist;
+
+mod command;
+
+mod pipe;
+
+mod json;
+
+mod signals;
+
+mod session;
+
+mod dial;
+
+mod end;
+
+mod event;
+
+mod trace;
+
+mod spawn;
+
+mod password;
+
+mod args;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use plainws::{Client, ClientBuilder, Error, Result};
+use plainws::{Client, ClientBuilder, Result};
 
 use super::say::say;
+use crate::file;
 
 pub(crate) use args::Connect;
 use dial::Dial;
-use event::close_line;
-use session::{End, Session};
+use end::Failure;
 
-/// Could not connect.
-const FAILED: u8 = 1;
-/// Wrong usage; clap's own.
-const USAGE: u8 = 2;
-/// Closed with another code than a goodbye, or lost.
-const ABNORMAL: u8 = 3;
+/// All authorities of a system are a tenth of this.
+const MAX_CA: usize = 4 << 20;
 
 pub(crate) fn run(args: Connect) -> ExitCode {
-    let dial = match dialled(&args) {
-        Ok(dial) => dial,
-        Err(error) => {
-            say(&error.to_string());
-            return ExitCode::from(USAGE);
-        }
-    };
+    let code = connect(&args).unwrap_or_else(|Failure(code, sentence)| {
+        say(&sentence);
+        code
+    });
+    ExitCode::from(code)
+}
+
+fn connect(args: &Connect) -> std::result::Result<u8, Failure> {
+    let dial = dialled(args).map_err(Failure::usage)?;
     if args.insecure {
         say(
             "--insecure: WHO ANSWERS IS NOT CHECKED. Whoever is in between can read and change \
@@ -50,9 +64,9 @@ pub(crate) fn run(args: Connect) -> ExitCode {
     }
     let at_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     if at_terminal && !args.json && !args.one {
-        terminal::run(&args, dial)
+        terminal::run(args, dial)
     } else {
-        pipe::run(&args, dial)
+        pipe::run(args, dial)
     }
 }
 
@@ -93,14 +107,10 @@ fn client(args: &Connect) -> Result<ClientBuilder> {
 #[cfg(feature = "tls")]
 fn secure(mut client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
     if let Some(path) = &args.ca {
-        let wrong = |what: &str| Error::Tls {
-            what: format!("{}: {what}", path.display()),
-        };
-        let pem = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+        let wrong = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+        let (pem, _) = file::read(path, MAX_CA).map_err(|error| wrong(&error))?;
         if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
-            return Err(wrong(
-                "there is no certificate in it (no BEGIN CERTIFICATE)",
-            ));
+            return Err(wrong(&"there is no certificate in it (no BEGIN CERTIFICATE)").into());
         }
         client = client.ca(pem);
     }
@@ -121,23 +131,7 @@ fn secure(mut client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
 fn secure(client: ClientBuilder, args: &Connect) -> Result<ClientBuilder> {
     let given = args.ca.is_some() || args.cert.is_some() || args.key.is_some() || args.insecure;
     match given {
-        true => Err(Error::Invalid {
-            what: "this build has no TLS, it was made without the feature tls".to_owned(),
-        }),
+        true => Err("this build has no TLS, it was made without the feature tls".into()),
         false => Ok(client),
-    }
-}
-
-/// The exit code of an end, and the sentence about it, unless it is what was wanted.
-fn verdict(session: &Session, end: &End) -> (u8, Option<String>) {
-    match end {
-        End::Failed(error @ Error::Invalid { .. }) => (USAGE, Some(error.to_string())),
-        End::Failed(Error::Refused(refused)) if refused.status == 401 => {
-            (FAILED, Some(format!("{refused} (log in with --user NAME)")))
-        }
-        End::Failed(error) => (FAILED, Some(error.to_string())),
-        End::Stopped => (FAILED, None),
-        End::Closed(closed) if session.is_fine(closed) => (0, None),
-        End::Closed(closed) => (ABNORMAL, Some(close_line(closed))),
     }
 }

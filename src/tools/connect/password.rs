@@ -5,24 +5,22 @@ use std::io;
 use std::process;
 use std::thread;
 
-use crate::escaped::Escaped;
-use plainws::{Error, Result};
+use plainws::Result;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+use super::spawn::spawn;
+use crate::escaped::Escaped;
+
 const VARIABLE: &str = "PLAINWS_PASSWORD";
 
-/// # Errors
-///
-/// [`Error::Invalid`] if there is neither a variable nor a terminal.
+/// Fails if there is neither a variable nor a terminal.
 pub(super) fn of(name: &str) -> Result<String> {
     match std::env::var(VARIABLE) {
         Ok(password) => return Ok(password),
         Err(std::env::VarError::NotUnicode(_)) => {
-            return Err(Error::Invalid {
-                what: format!("{VARIABLE} is no UTF-8 text"),
-            });
+            return Err(format!("{VARIABLE} is no UTF-8 text").into());
         }
         Err(std::env::VarError::NotPresent) => {}
     }
@@ -37,10 +35,9 @@ pub(super) fn of(name: &str) -> Result<String> {
         (_, Ok(guard)) => guard.close(),
         _ => {}
     }
-    typed.map_err(|error| Error::Invalid {
-        what: format!(
-            "there is no terminal to ask for the password of --user: {error}; set {VARIABLE}"
-        ),
+    typed.map_err(|error| {
+        let why = "there is no terminal to ask for the password of --user";
+        format!("{why}: {error}; set {VARIABLE}").into()
     })
 }
 
@@ -57,8 +54,6 @@ fn echo_again() -> io::Result<Handle> {
             process::exit(128 + signal);
         }
     };
-    thread::Builder::new()
-        .name("password".to_owned())
-        .spawn(wait)?;
+    spawn("password", wait)?;
     Ok(handle)
 }

@@ -4,11 +4,9 @@
 //! The thread `receive` writes the output, `input` reads stdin, and `output-end` waits for the
 //! reader of the output to go away.
 
-use std::io::{self, BufRead, Write};
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::io::{self, BufRead, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use plainws::Message;
@@ -17,79 +15,70 @@ use rustix::io::Errno;
 
 use super::args::Connect;
 use super::dial::Dial;
-use super::event::{Event, Place, message_line, shown_uri};
-use super::session::{End, Session};
-use super::{ABNORMAL, USAGE, json, signals, trace, verdict};
+use super::end::{ABNORMAL, End, Failure, USAGE};
+use super::event::{Event, close_line, pipe_line, shown_uri};
+use super::session::Session;
+use super::spawn::spawn;
+use super::{json, signals, trace};
+use crate::lock::Lock;
 use crate::tools::say::say;
 
-pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
+/// The exit code, of a session or of what went wrong before there was one.
+pub(super) fn run(args: &Connect, dial: Dial) -> Result<u8, Failure> {
     trace::start(args.verbose, |line| say(&line));
-    let one = match args.one.then(|| only_message(args)).transpose() {
-        Ok(one) => one,
-        Err(sentence) => {
-            say(&sentence);
-            return ExitCode::from(USAGE);
-        }
+    let one = match args.one {
+        true => Some(only_message(args).map_err(Failure::usage)?),
+        false => None,
     };
-    let output = Arc::new(Output::new(args));
+    let output = Arc::new(Output {
+        json: args.json,
+        one: args.one,
+        wait: args.wait,
+        uri: shown_uri(&args.uri),
+        asked: Lock::new(false),
+        answered: AtomicBool::new(false),
+        decided: OnceLock::new(),
+    });
     let show = {
         let output = Arc::clone(&output);
         move |session: &Session, event| output.show(session, &event)
     };
-    let started = signals::take(false)
-        .map_err(Box::<dyn std::error::Error>::from)
-        .and_then(|signals| {
-            let session = Session::start(dial, show)?;
-            signals::watch(signals, session.clone(), || {})?;
-            watch_reader(session.clone(), Arc::clone(&output))?;
-            feed(args, session.clone(), one, Arc::clone(&output))?;
-            Ok(session)
-        });
-    let session = match started {
-        Ok(session) => session,
-        Err(error) => {
-            say(&error.to_string());
-            return ExitCode::FAILURE;
-        }
-    };
-    let end = session.end();
-    ExitCode::from(output.exit_code(&session, &end, args))
+    let signals = signals::take(false)?;
+    let session = Session::start(dial, show)?;
+    signals::watch(signals, session.clone(), || {})?;
+    {
+        let (session, output) = (session.clone(), Arc::clone(&output));
+        spawn("output-end", move || output.watch_reader(&session))?;
+    }
+    {
+        let (session, output) = (session.clone(), Arc::clone(&output));
+        spawn("input", move || output.feed(&session, one))?;
+    }
+    Ok(output.exit_code(&session))
 }
 
 /// What is written, and what the exit code depends on. Shared by the threads of this file.
 struct Output {
     json: bool,
     one: bool,
+    wait: Option<Duration>,
     uri: String,
     /// The message of `--one` is sent: what comes now is an answer. Locked while it is on its way.
-    asked: Mutex<bool>,
+    asked: Lock<bool>,
     /// The answer of `--one` has come.
     answered: AtomicBool,
-    /// Nobody reads the output any more: nothing more to say, and nothing wrong.
-    unread: AtomicBool,
-    /// A failure of our own, told already: its exit code.
-    failed: AtomicU8,
+    /// The exit code, where it is not that of the session: nobody reads the output any more, which is
+    /// nothing wrong, or a failure of our own, told already.
+    decided: OnceLock<u8>,
 }
 
 impl Output {
-    fn new(args: &Connect) -> Output {
-        Output {
-            json: args.json,
-            one: args.one,
-            uri: shown_uri(&args.uri),
-            asked: Mutex::new(false),
-            answered: AtomicBool::new(false),
-            unread: AtomicBool::new(false),
-            failed: AtomicU8::new(0),
-        }
-    }
-
     /// In the thread `receive`.
     fn show(&self, session: &Session, event: &Event) {
         let is_message = matches!(event, Event::Message(_));
         if is_message && self.one {
             // A greeting that came before is no answer, nor is what comes behind the answer.
-            let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let asked = *self.asked.lock();
             if !asked || self.answered.swap(true, Ordering::SeqCst) {
                 return;
             }
@@ -100,14 +89,14 @@ impl Output {
                 None
             }
             event if self.json => json::line(event, &self.uri),
-            Event::Message(message) => Some(message_line(message, Place::Pipe)),
+            Event::Message(message) => Some(pipe_line(message)),
             _ => None,
         };
         if let Some(line) = line {
             self.write(session, line);
         }
         if is_message && self.one {
-            leave(session);
+            session.leave_soon();
         }
     }
 
@@ -128,38 +117,33 @@ impl Output {
     }
 
     fn is_unread(&self, session: &Session) {
-        self.unread.store(true, Ordering::SeqCst);
-        leave(session);
+        let _ = self.decided.set(0);
+        session.leave_soon();
     }
 
     fn fail(&self, session: &Session, code: u8, sentence: &str) {
-        let first = self
-            .failed
-            .compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst);
-        if first.is_ok() {
+        if self.decided.set(code).is_ok() {
             say(sentence);
         }
-        leave(session);
+        session.leave_soon();
     }
 
-    fn exit_code(&self, session: &Session, end: &End, args: &Connect) -> u8 {
-        let failed = self.failed.load(Ordering::SeqCst);
-        if failed != 0 {
-            return failed;
+    /// Waits for the end, and says what is to be said about it.
+    fn exit_code(&self, session: &Session) -> u8 {
+        let end = session.end();
+        if let Some(code) = self.decided.get() {
+            return *code;
         }
-        if self.unread.load(Ordering::SeqCst) {
-            return 0;
-        }
-        let (code, sentence) = verdict(session, end);
+        let (code, sentence) = session.verdict();
         let unanswered = self.one && !self.answered.load(Ordering::SeqCst);
-        match (end, sentence) {
+        match (&*end, sentence) {
             (End::Closed(closed), sentence) if unanswered => {
-                say(&match (sentence, args.wait) {
+                say(&match (sentence, self.wait) {
                     (None, Some(wait)) if session.left_first(closed) => {
                         format!("no answer within {wait:?}")
                     }
                     (sentence, _) => {
-                        let ended = sentence.unwrap_or_else(|| super::close_line(closed));
+                        let ended = sentence.unwrap_or_else(|| close_line(closed));
                         format!("no answer came. {ended}")
                     }
                 });
@@ -170,14 +154,50 @@ impl Output {
         }
         code
     }
-}
 
-/// Closes in a thread of its own: the closing handshake needs the thread `receive`, which may be
-/// the caller.
-fn leave(session: &Session) {
-    let session = session.clone();
-    let leave = thread::Builder::new().name("leave".to_owned());
-    let _ = leave.spawn(move || session.leave());
+    /// The thread `input`: it sends all there is to send, and closes when it is time.
+    fn feed(&self, session: &Session, one: Option<Option<Message>>) {
+        match one {
+            Some(message) => {
+                let mut asked = self.asked.lock();
+                if let Some(message) = message
+                    && let Some(connection) = session.connection(None)
+                {
+                    // An error is the end of the session, which tells more.
+                    let _ = connection.send(message);
+                }
+                *asked = true;
+            }
+            None => {
+                if let Err(sentence) = send_lines(session) {
+                    return self.fail(session, USAGE, &sentence);
+                }
+            }
+        }
+        if let Some(wait) = self.wait
+            && session.connection(None).is_some()
+            && !session.ends_within(wait)
+        {
+            session.leave();
+        }
+    }
+
+    /// The thread `output-end`: without it `| head -1` would be noticed only when something more is
+    /// to be written.
+    fn watch_reader(&self, session: &Session) {
+        let stdout = io::stdout();
+        loop {
+            // Errors are told without being asked for.
+            let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+            match poll(&mut fds, None) {
+                Err(Errno::INTR) => continue,
+                Ok(_) if fds[0].revents().contains(PollFlags::ERR) => {
+                    return self.is_unread(session);
+                }
+                _ => return,
+            }
+        }
+    }
 }
 
 /// The message of `--one`, read before anything is opened; `None` if the input is empty.
@@ -186,7 +206,8 @@ fn only_message(args: &Connect) -> Result<Option<Message>, String> {
         return Ok(Some(text.into()));
     }
     let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::stdin().lock(), &mut bytes)
+    io::stdin()
+        .read_to_end(&mut bytes)
         .map_err(|error| format!("cannot read the input: {error}"))?;
     without_line_end(&mut bytes);
     let text = String::from_utf8(bytes).map_err(|_| "the input is no UTF-8 text".to_owned())?;
@@ -202,51 +223,8 @@ fn without_line_end(line: &mut Vec<u8>) {
     }
 }
 
-/// Starts the thread `input`: it sends all there is to send, and closes when it is time.
-fn feed(
-    args: &Connect,
-    session: Session,
-    one: Option<Option<Message>>,
-    output: Arc<Output>,
-) -> io::Result<()> {
-    let wait = args.wait;
-    let work = move || {
-        match one {
-            Some(message) => {
-                let mut asked = output.asked.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(message) = message
-                    && let Some(connection) = session.connection(None)
-                {
-                    // An error is the end of the session, which tells more.
-                    let _ = connection.send(message);
-                }
-                *asked = true;
-            }
-            None => {
-                if let Err((code, sentence)) = send_lines(&session) {
-                    return output.fail(&session, code, &sentence);
-                }
-            }
-        }
-        leave_after(&session, wait);
-    };
-    thread::Builder::new()
-        .name("input".to_owned())
-        .spawn(work)?;
-    Ok(())
-}
-
-fn leave_after(session: &Session, wait: Option<Duration>) {
-    if let Some(wait) = wait
-        && session.connection(None).is_some()
-        && !session.ends_within(wait)
-    {
-        session.leave();
-    }
-}
-
 /// Sends the input line by line. A line that finds no connection waits for the next one.
-fn send_lines(session: &Session) -> Result<(), (u8, String)> {
+fn send_lines(session: &Session) -> Result<(), String> {
     let mut input = io::stdin().lock();
     let mut line = Vec::new();
     let mut number = 0u64;
@@ -259,12 +237,13 @@ fn send_lines(session: &Session) -> Result<(), (u8, String)> {
         match input.read_until(b'\n', &mut line) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            Err(error) => return Err((USAGE, format!("cannot read the input: {error}"))),
+            Err(error) => return Err(format!("cannot read the input: {error}")),
         }
         without_line_end(&mut line);
         let Ok(text) = str::from_utf8(&line) else {
-            let sentence = format!("line {number} of the input is no UTF-8 text; it was not sent");
-            return Err((USAGE, sentence));
+            return Err(format!(
+                "line {number} of the input is no UTF-8 text; it was not sent"
+            ));
         };
         while connection.send(text).is_err() {
             match session.connection(Some(connection.id())) {
@@ -273,27 +252,4 @@ fn send_lines(session: &Session) -> Result<(), (u8, String)> {
             }
         }
     }
-}
-
-/// Starts the thread `output-end`: without it `| head -1` would be noticed only when something
-/// more is to be written.
-fn watch_reader(session: Session, output: Arc<Output>) -> io::Result<()> {
-    let work = move || {
-        let stdout = io::stdout();
-        loop {
-            // Errors are told without being asked for.
-            let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-            match poll(&mut fds, None) {
-                Err(Errno::INTR) => continue,
-                Ok(_) if fds[0].revents().contains(PollFlags::ERR) => {
-                    return output.is_unread(&session);
-                }
-                _ => return,
-            }
-        }
-    };
-    thread::Builder::new()
-        .name("output-end".to_owned())
-        .spawn(work)?;
-    Ok(())
 }

@@ -8,13 +8,16 @@
 //! last one that does.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustyline::ExternalPrinter;
 use signal_hook::consts::SIGINT;
+
+use super::spawn::spawn;
+use crate::deadline::Deadline;
+use crate::lock::{Lock, Signal};
 
 /// What a slow terminal keeps waiting here; beyond that the server has to wait, too.
 const QUEUE: usize = 256;
@@ -42,9 +45,7 @@ impl Printer {
         gate: Arc<Gate>,
     ) -> io::Result<Printer> {
         let (queue, items) = bounded(QUEUE);
-        thread::Builder::new()
-            .name("printer".to_owned())
-            .spawn(move || print(&items, external, &gate))?;
+        spawn("printer", move || print(&items, external, &gate))?;
         Ok(Printer { queue })
     }
 
@@ -82,8 +83,8 @@ fn print(items: &Receiver<Item>, mut external: impl ExternalPrinter, gate: &Gate
 /// What the printer and the editor's thread know of each other.
 #[derive(Default)]
 pub(super) struct Gate {
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Lock<State>,
+    changed: Signal,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -114,50 +115,45 @@ impl Gate {
 
     /// Whether all has been shown.
     pub(super) fn is_done(&self) -> bool {
-        self.state().done
+        self.state.lock().done
     }
 
     /// The editor is not used any more. Waits until all has been shown, if it never was used.
     pub(super) fn leave(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.left = true;
         self.changed.notify_all();
         while !state.used && !state.done {
-            let waited = self.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state, Deadline::NEVER);
         }
     }
 
     fn is_used(&self) -> bool {
-        self.state().used
+        self.state.lock().used
     }
 
     fn wait(&self) {
-        let shut = |state: &mut State| state.shut && !state.left;
-        let waited = self.changed.wait_while(self.state(), shut);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.state.lock();
+        while state.shut && !state.left {
+            state = self.changed.wait(state, Deadline::NEVER);
+        }
     }
 
     /// Ends the line that is being typed: rustyline takes SIGINT for Ctrl-C, and nothing else
     /// makes it return.
     fn wake(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.done = true;
         self.changed.notify_all();
         while state.used && !state.left {
             // The editor's own handler, or that of the thread `signals`, which knows of the end.
             let _ = signal_hook::low_level::raise(SIGINT);
-            let waited = self.changed.wait_timeout(state, WAKE_EVERY);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait(state, Deadline::after(WAKE_EVERY));
         }
     }
 
     fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
+        change(&mut self.state.lock());
         self.changed.notify_all();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,15 +1,19 @@
 //! `Session`: the connection that the command is about, or one after the other with `--reconnect`.
 //! Events come out in the thread `receive`; sending and closing go in from any other.
 
-use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use plainws::{CloseCode, Closed, Connection, Error, Message, Result, Stopper};
 
 use super::dial::Dial;
-use super::event::{Event, close_line};
+use super::end::End;
+use super::event::{Event, lost_line};
+use super::spawn::spawn;
+use crate::deadline::Deadline;
+use crate::lock::{Lock, Signal};
 
 /// The shortest wait of [`Retry`]: a connection that lived shorter is surely followed by a wait,
 /// and what it was lost by is told together with the time of that wait.
@@ -18,16 +22,6 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// How long `/ping` waits for its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a session ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Nobody could be reached, or not again.
-    Failed(Error),
-    Closed(Closed),
-    /// It was stopped while it had no connection.
-    Stopped,
-}
-
 /// A clone is a handle to the same session.
 #[derive(Clone)]
 pub(super) struct Session {
@@ -35,9 +29,9 @@ pub(super) struct Session {
 }
 
 struct Inner {
-    state: Mutex<State>,
+    state: Lock<State>,
     /// Told when a connection has come or gone, and at the end.
-    changed: Condvar,
+    changed: Signal,
     stopper: Option<Stopper>,
 }
 
@@ -59,15 +53,15 @@ impl Session {
     pub(super) fn start(
         dial: Dial,
         show: impl Fn(&Session, Event) + Clone + Send + 'static,
-    ) -> Result<Session> {
+    ) -> io::Result<Session> {
         let stopper = match &dial {
             Dial::Again(retry) => Some(retry.stopper()),
             _ => None,
         };
         let session = Session {
             inner: Arc::new(Inner {
-                state: Mutex::default(),
-                changed: Condvar::new(),
+                state: Lock::default(),
+                changed: Signal::new(),
                 stopper,
             }),
         };
@@ -75,7 +69,7 @@ impl Session {
             Dial::Again(retry) => {
                 let (session, show) = (session.clone(), show.clone());
                 let tell = move |error: &Error, delay: Duration| {
-                    let lost = session.state().lost.take();
+                    let lost = session.inner.state.lock().lost.take();
                     let what = lost.unwrap_or_else(|| error.to_string());
                     let delay = delay.as_secs_f64();
                     let note = format!("{what}; trying again in {delay:.1}s");
@@ -87,13 +81,10 @@ impl Session {
             dial => dial,
         };
         let receiving = session.clone();
-        thread::Builder::new()
-            .name("receive".to_owned())
-            .spawn(move || {
-                let end = receiving.receive(dial, show);
-                receiving.finish(end);
-            })
-            .map_err(Error::other)?;
+        spawn("receive", move || {
+            let end = receiving.receive(dial, show);
+            receiving.finish(end);
+        })?;
         Ok(session)
     }
 
@@ -127,7 +118,7 @@ impl Session {
             // A server that shuts down says 1001: to connect again is what one waits for then.
             let goodbye = closed.is_normal() && closed.code() != CloseCode::GOING_AWAY;
             let ending = {
-                let mut state = self.state();
+                let mut state = self.inner.state.lock();
                 state.connection = None;
                 state.ending = state.asked || goodbye || !matches!(dial, Dial::Again(_));
                 state.ending
@@ -138,7 +129,7 @@ impl Session {
             }
             let lost = lost_line(&closed);
             if opened.elapsed() < FIRST_DELAY {
-                self.state().lost = Some(lost);
+                self.inner.state.lock().lost = Some(lost);
             } else {
                 show(Event::Note(format!("{lost}; trying again")));
             }
@@ -147,7 +138,7 @@ impl Session {
 
     /// False if nobody wants this connection any more.
     fn opened(&self, connection: &Connection) -> bool {
-        let mut state = self.state();
+        let mut state = self.inner.state.lock();
         state.lost = None;
         if !state.asked {
             state.connection = Some(connection.clone());
@@ -157,7 +148,7 @@ impl Session {
     }
 
     fn finish(&self, end: End) {
-        let mut state = self.state();
+        let mut state = self.inner.state.lock();
         state.connection = None;
         state.end.get_or_insert_with(|| Arc::new(end));
         self.inner.changed.notify_all();
@@ -169,7 +160,7 @@ impl Session {
     ///
     /// A sentence, if there is none or it has just ended.
     pub(super) fn send(&self, message: Message) -> std::result::Result<(), String> {
-        let connection = self.state().connection.clone();
+        let connection = self.inner.state.lock().connection.clone();
         match connection {
             Some(connection) => connection
                 .send(message)
@@ -180,7 +171,7 @@ impl Session {
 
     /// Waits for a connection, other than number `gone`. `None` when the session is over.
     pub(super) fn connection(&self, gone: Option<u64>) -> Option<Connection> {
-        let mut state = self.state();
+        let mut state = self.inner.state.lock();
         loop {
             if state.end.is_some() {
                 return None;
@@ -189,14 +180,14 @@ impl Session {
                 Some(connection) if Some(connection.id()) != gone => {
                     return Some(connection.clone());
                 }
-                _ => state = self.wait(state),
+                _ => state = self.inner.changed.wait(state, Deadline::NEVER),
             }
         }
     }
 
     /// Sends a ping and waits for its answer: a sentence, whatever comes of it.
     pub(super) fn ping(&self) -> String {
-        let Some(connection) = self.state().connection.clone() else {
+        let Some(connection) = self.inner.state.lock().connection.clone() else {
             return "no ping was sent: there is no connection".to_owned();
         };
         let before = connection.latency();
@@ -224,7 +215,7 @@ impl Session {
     ///
     /// [`Error::Invalid`] for a code or a reason that cannot be sent; then nothing happens.
     pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<()> {
-        let mut state = self.state();
+        let mut state = self.inner.state.lock();
         // Decided before the frame leaves: the receiving thread asks as soon as the answer comes.
         let before = std::mem::replace(&mut state.asked, true);
         match state.connection.clone() {
@@ -232,7 +223,7 @@ impl Session {
                 drop(state);
                 let closed = connection.close(code, reason);
                 if closed.is_err() {
-                    self.state().asked = before;
+                    self.inner.state.lock().asked = before;
                 }
                 closed
             }
@@ -254,70 +245,53 @@ impl Session {
         let _ = self.close(CloseCode::NORMAL, "");
     }
 
+    /// The same, in a thread of its own: it waits for the peer's answer, which only the thread
+    /// `receive`, maybe the caller, can take.
+    pub(super) fn leave_soon(&self) {
+        let session = self.clone();
+        // Without a thread the peer is not told.
+        let _ = spawn("leave", move || session.leave());
+    }
+
     /// Waits until the session is over.
     pub(super) fn end(&self) -> Arc<End> {
-        let mut state = self.state();
+        let mut state = self.inner.state.lock();
         loop {
             match &state.end {
                 Some(end) => return Arc::clone(end),
-                None => state = self.wait(state),
+                None => state = self.inner.changed.wait(state, Deadline::NEVER),
             }
         }
     }
 
+    /// Waits until the session is over: the exit code, and the sentence about it, if there is one.
+    pub(super) fn verdict(&self) -> (u8, Option<String>) {
+        self.end().verdict(|closed| self.is_fine(closed))
+    }
+
     /// Waits for the end for this long at most. Whether it has come.
     pub(super) fn ends_within(&self, timeout: Duration) -> bool {
-        let (state, _) = self
-            .inner
-            .changed
-            .wait_timeout_while(self.state(), timeout, |state| state.end.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+        let deadline = Deadline::after(timeout);
+        let mut state = self.inner.state.lock();
+        while state.end.is_none() && !deadline.has_passed() {
+            state = self.inner.changed.wait(state, deadline);
+        }
         state.end.is_some()
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.state().end.is_some()
+        self.inner.state.lock().end.is_some()
     }
 
     /// Whether this end is what was wanted: a goodbye of either side, or one of ours with the
     /// code that `/close` was given.
-    pub(super) fn is_fine(&self, closed: &Closed) -> bool {
+    fn is_fine(&self, closed: &Closed) -> bool {
         let both = closed.sent.is_some() && closed.received.is_some();
-        closed.is_normal() || (self.state().asked && both && !closed.received_first)
+        closed.is_normal() || (self.inner.state.lock().asked && both && !closed.received_first)
     }
 
     /// Whether this side has closed first, as somebody asked for.
     pub(super) fn left_first(&self, closed: &Closed) -> bool {
-        self.state().asked && closed.sent.is_some() && !closed.received_first
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        let state = self.inner.state.lock();
-        state.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let state = self.inner.changed.wait(state);
-        state.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// `connection lost: REASON`, or how else it ended, for a sentence that goes on.
-fn lost_line(closed: &Closed) -> String {
-    let line = close_line(closed);
-    let line = line.trim_end_matches('.');
-    match line.split_once("1006 (connection lost): ") {
-        Some((_, reason)) => format!("connection lost: {reason}"),
-        None => line.replacen("Connection", "connection", 1),
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state();
-        f.debug_struct("Session")
-            .field("asked", &state.asked)
-            .field("end", &state.end)
-            .finish_non_exhaustive()
+        self.inner.state.lock().asked && closed.sent.is_some() && !closed.received_first
     }
 }

@@ -2,13 +2,13 @@
 //! SIGHUP and SIGQUIT do, too, with the terminal as it was. In the thread `signals`.
 
 use std::io;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::session::Session;
+use super::spawn::spawn;
 
 /// Signals closer together than this are one: timeout(1) signals the process and then its group.
 const SAME_REQUEST: Duration = Duration::from_millis(10);
@@ -44,16 +44,11 @@ pub(super) fn watch(
             if asked.replace(Instant::now()).is_some() || at_once {
                 end(signal, restore);
             }
-            let session = session.clone();
-            // It waits for the peer's answer, and another signal must still be heard.
-            let leave = thread::Builder::new().name("leave".to_owned());
-            let _ = leave.spawn(move || session.leave());
+            // Another signal must still be heard.
+            session.leave_soon();
         }
     };
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(watch)?;
-    Ok(())
+    spawn("signals", watch)
 }
 
 /// The main thread may wait for a terminal or a peer, and the terminal may be stopped.
@@ -63,8 +58,7 @@ fn end(signal: i32, restore: impl FnOnce() + Send + 'static) -> ! {
         restore();
         let _ = done.send(());
     };
-    let thread = thread::Builder::new().name("restore".to_owned());
-    if thread.spawn(restoring).is_ok() {
+    if spawn("restore", restoring).is_ok() {
         let _ = restored.recv_timeout(RESTORE_TIMEOUT);
     }
     std::process::exit(128 + signal)

@@ -5,12 +5,9 @@
 //! session is over, because only it draws what is printed.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use plainws::CloseCode;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::Editor;
 use rustyline::error::ReadlineError;
@@ -19,11 +16,13 @@ use rustyline::history::MemHistory;
 use super::args::Connect;
 use super::command::{Command, HELP};
 use super::dial::Dial;
-use super::event::{Event, Place, close_line, message_line, shown_uri};
+use super::end::{ABNORMAL, End, Failure};
+use super::event::{Event, close_line, shown_uri, terminal_line};
 use super::printer::{Gate, Printer};
-use super::session::{End, Session};
+use super::session::Session;
+use super::spawn::spawn;
 use super::typist::{PROMPT, Typist, editor};
-use super::{ABNORMAL, pipe, signals, trace, verdict};
+use super::{pipe, signals, trace};
 use crate::escaped::Escaped;
 use crate::tools::say::say;
 
@@ -34,15 +33,12 @@ const RESET: &str = "\x1b[?2004l\r\x1b[K";
 /// 128 and SIGINT, as the shell has it.
 const INTERRUPTED: u8 = 130;
 
-pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
+/// The exit code, of a session or of what went wrong before there was one.
+pub(super) fn run(args: &Connect, dial: Dial) -> Result<u8, Failure> {
     let gate = Arc::new(Gate::default());
-    let mut editor = match editor(&gate) {
-        Ok(editor) => editor,
-        Err(error) => {
-            say(&format!("cannot use the terminal: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+    let editor = editor(&gate);
+    let mut editor =
+        editor.map_err(|error| io::Error::other(format!("cannot use the terminal: {error}")))?;
     // A terminal that cannot move its cursor (TERM=dumb) gets lines, as a pipe does.
     let Ok(external) = editor.create_external_printer() else {
         say(
@@ -51,62 +47,45 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         );
         return pipe::run(args, dial);
     };
-    let started = Printer::start(external, Arc::clone(&gate)).and_then(|printer| {
-        let signals = signals::take(true)?;
-        let trace_to = printer.clone();
-        trace::start(args.verbose, move |line| trace_to.show(line));
-        let uri = shown_uri(&args.uri);
-        let events = printer.clone();
-        let reconnects = args.reconnect.is_some();
-        let session = Session::start(dial, move |_: &Session, event| {
-            if let Some(line) = line(&event, &uri, reconnects) {
-                events.show(line);
-            }
-        });
-        let session = session.map_err(io::Error::other)?;
-        let modes = tcgetattr(io::stdin()).ok();
-        signals::watch(signals, session.clone(), move || restore(modes.as_ref()))?;
-        Ok((printer, session))
-    });
-    let (printer, session) = match started {
-        Ok(started) => started,
-        Err(error) => {
-            say(&error.to_string());
-            return ExitCode::FAILURE;
+    let printer = Printer::start(external, Arc::clone(&gate))?;
+    let signals = signals::take(true)?;
+    let trace_to = printer.clone();
+    trace::start(args.verbose, move |line| trace_to.show(line));
+    let uri = shown_uri(&args.uri);
+    let events = printer.clone();
+    let reconnects = args.reconnect.is_some();
+    let session = Session::start(dial, move |_: &Session, event| {
+        if let Some(line) = line(&event, &uri, reconnects) {
+            events.show(line);
         }
-    };
+    })?;
+    let modes = tcgetattr(io::stdin()).ok();
+    signals::watch(signals, session.clone(), move || restore(modes.as_ref()))?;
     // Until it is connected there is nothing to type, and Ctrl-C is a signal.
     if session.connection(None).is_some() {
-        let ended = {
-            let (session, printer) = (session.clone(), printer.clone());
-            move || {
-                session.end();
-                printer.end();
-            }
-        };
-        let orders = match threads(&session, &printer, ended) {
-            Ok(orders) => orders,
-            Err(error) => {
-                say(&error.to_string());
-                return ExitCode::FAILURE;
-            }
-        };
+        let (sender, orders) = unbounded();
+        let (sending, shown) = (session.clone(), printer.clone());
+        spawn("send", move || send(&orders, &sending, &shown))?;
+        let ending = session.clone();
+        spawn("end", move || {
+            ending.end();
+            printer.end();
+        })?;
         let mut typing = Typing {
             editor,
             gate: Arc::clone(&gate),
             session: session.clone(),
-            orders,
+            orders: sender,
         };
         if let Some(code) = typing.run() {
-            return ExitCode::from(code);
+            return Ok(code);
         }
     } else {
         printer.end();
     }
     gate.leave();
-    let end = session.end();
-    let (code, sentence) = verdict(&session, &end);
-    match (&*end, sentence) {
+    let (code, sentence) = session.verdict();
+    match (&*session.end(), sentence) {
         (End::Closed(closed), _) => {
             // Where nobody reads there is nothing to say.
             let _ = writeln!(io::stdout(), "{}", close_line(closed));
@@ -114,7 +93,7 @@ pub(super) fn run(args: &Connect, dial: Dial) -> ExitCode {
         (_, Some(sentence)) => say(&sentence),
         (_, None) => {}
     }
-    ExitCode::from(code)
+    Ok(code)
 }
 
 /// What is shown of an event; the last close line is left to the end of the command.
@@ -125,7 +104,7 @@ fn line(event: &Event, uri: &str, reconnects: bool) -> Option<String> {
             let name = Escaped(name);
             Some(format!("Connected to {uri}, subprotocol {name}."))
         }
-        Event::Message(message) => Some(format!("< {}", message_line(message, Place::Terminal))),
+        Event::Message(message) => Some(format!("< {}", terminal_line(message))),
         Event::Note(sentence) if reconnects => Some(sentence.clone()),
         Event::Note(_) | Event::Closed(_) => None,
     }
@@ -147,21 +126,7 @@ enum Order {
     Leave,
 }
 
-/// Starts `send`, and `end`, which calls `ended` when the session is over.
-fn threads(
-    session: &Session,
-    printer: &Printer,
-    ended: impl FnOnce() + Send + 'static,
-) -> io::Result<Sender<Order>> {
-    let (sender, orders) = unbounded();
-    let (session, printer) = (session.clone(), printer.clone());
-    thread::Builder::new()
-        .name("send".to_owned())
-        .spawn(move || send(&orders, &session, &printer))?;
-    thread::Builder::new().name("end".to_owned()).spawn(ended)?;
-    Ok(sender)
-}
-
+/// The thread `send`.
 fn send(orders: &Receiver<Order>, session: &Session, printer: &Printer) {
     for order in orders {
         let done = match order {
@@ -172,10 +137,7 @@ fn send(orders: &Receiver<Order>, session: &Session, printer: &Printer) {
             Order::Do(Command::Ping) => {
                 // It waits for the answer, and what is typed next need not.
                 let (session, printer) = (session.clone(), printer.clone());
-                thread::Builder::new()
-                    .name("ping".to_owned())
-                    .spawn(move || printer.show(session.ping()))
-                    .map(drop)
+                spawn("ping", move || printer.show(session.ping()))
                     .map_err(|error| error.to_string())
             }
             Order::Do(Command::Help) => {
@@ -185,7 +147,7 @@ fn send(orders: &Receiver<Order>, session: &Session, printer: &Printer) {
             }
             Order::Say(sentence) => Err(sentence),
             Order::Leave => {
-                let _ = session.close(CloseCode::NORMAL, "");
+                session.leave();
                 Ok(())
             }
         };
@@ -233,9 +195,7 @@ impl Typing {
                     self.erase();
                     leaving = true;
                     // Before what `send` is still busy with.
-                    let session = self.session.clone();
-                    let leave = thread::Builder::new().name("leave".to_owned());
-                    let _ = leave.spawn(move || session.leave());
+                    self.session.leave_soon();
                 }
                 Err(_) => {
                     self.erase();
