@@ -64,7 +64,8 @@ macro_rules! connection_options {
         }
 
         /// How much may wait for a peer that reads slowly, in bytes: the rest of the frame that it
-        /// is reading, the newest value of each state, and a stream of messages. Above this it is
+        /// is reading, the newest value of each state, and a stream of messages. Each state counts
+        /// 256 bytes and twice its name on top, as that is what it costs. Above this the peer is
         /// closed with 1013. A blocking `send` waits for room instead. Defaults to 256 KiB.
         pub fn backlog(mut self, bytes: usize) -> Self {
             self.config.backlog = bytes;

@@ -27,16 +27,6 @@ pub(super) enum State {
     Ping,
 }
 
-impl State {
-    /// Bytes that an entry takes on top of its frame: the name stands in it and in the index.
-    fn overhead(&self) -> usize {
-        match self {
-            State::Topic(topic) => OVERHEAD + 2 * topic.len(),
-            State::Pong | State::Ping => OVERHEAD,
-        }
-    }
-}
-
 /// Frames of a stream, or the one frame of a state.
 #[derive(Debug)]
 struct Entry {
@@ -45,8 +35,12 @@ struct Entry {
 }
 
 impl Entry {
+    /// What it costs beside its bytes: the name stands here and in the index.
     fn overhead(&self) -> usize {
-        self.state.as_ref().map_or(OVERHEAD, State::overhead)
+        match &self.state {
+            Some(State::Topic(topic)) => OVERHEAD + 2 * topic.len(),
+            _ => OVERHEAD,
+        }
     }
 
     fn has_room(&self) -> bool {

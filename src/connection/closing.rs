@@ -3,16 +3,14 @@
 //! Nothing here waits. From our close frame on the caretaker watches the close timeout.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use log::debug;
 
-use crate::close::{CloseFrame, Closed};
+use crate::close::CloseFrame;
 use crate::connection::ending::lost_by;
 use crate::connection::frame;
 use crate::connection::outbox::{Outbox, State};
 use crate::deadline::Deadline;
-use crate::error::Error;
 
 impl Outbox {
     /// Queues a close frame behind what waits, unless the connection is closing already. From now
@@ -68,7 +66,7 @@ impl Outbox {
     pub(super) fn lose(&self, state: &mut State, why: String) {
         if !state.ending.over {
             state.ending.lost(why);
-            self.finish(state);
+            state.finish();
             self.wire.shutdown_both();
         }
     }
@@ -87,36 +85,9 @@ impl Outbox {
         self.wire.abort();
     }
 
-    /// Nothing more will be sent or received.
-    pub(super) fn end(&self) {
-        self.finish(&mut self.state());
-    }
-
-    fn finish(&self, state: &mut State) {
-        state.ending.over = true;
-        self.over.store(true, Ordering::Relaxed);
-        state.backlog.clear();
-    }
-
-    /// When the connection is cut; never, unless it is closing.
-    pub(super) fn cut_at(&self) -> Deadline {
-        self.state().ending.cut_at
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.state().ending.has_begun()
-    }
-
     /// Both sides have said goodbye, and the peer has been given all of it.
     pub(super) fn is_done(&self) -> bool {
-        self.state().ending.is_complete() && !self.has_backlog()
-    }
-
-    pub(super) fn closed(&self) -> Closed {
-        self.state().ending.closed.clone()
-    }
-
-    pub(super) fn closed_error(&self) -> Error {
-        self.state().ending.error()
+        let complete = self.state().ending.is_complete();
+        complete && !self.has_backlog()
     }
 }

@@ -22,14 +22,14 @@ impl Inner {
     pub(super) fn hang_up(&self) {
         self.outbox.flush();
         if self.role == Role::Server && self.outbox.is_done() {
-            self.wire.shutdown_both();
+            self.outbox.wire.shutdown_both();
         }
     }
 
     /// Closes, waits for the answer, and leaves nothing behind.
     pub(super) fn finish(&self, frame: CloseFrame) {
         self.outbox.close(frame);
-        let deadline = self.outbox.cut_at();
+        let (wire, deadline) = (&self.outbox.wire, self.outbox.state().ending.cut_at);
         // Until the peer has answered or is given up; the caretaker cuts at the same deadline,
         // which wakes this thread and any other that receives.
         let heard = loop {
@@ -39,24 +39,23 @@ impl Inner {
                     self.outbox.lost("not answered in time".to_owned());
                     break false;
                 }
-                Err(_) => break self.outbox.closed().received.is_some(),
+                Err(_) => break self.outbox.state().ending.closed.received.is_some(),
             }
         };
-        while self.outbox.has_backlog() && matches!(self.wire.wait_writable(deadline), Ok(true)) {
+        while self.outbox.has_backlog() && matches!(wire.wait_writable(deadline), Ok(true)) {
             self.outbox.flush_blocked();
         }
         match self.role {
             Role::Server if heard => self.hang_up(),
             Role::Server => {
-                self.wire.shutdown_write();
-                self.wire
-                    .discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
+                wire.shutdown_write();
+                wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
             }
             // Waits for the server to close.
-            Role::Client => self.wire.discard(LINGER_BYTES, deadline),
+            Role::Client => wire.discard(LINGER_BYTES, deadline),
         }
-        self.outbox.end();
-        self.wire.shutdown_both();
+        self.outbox.state().finish();
+        wire.shutdown_both();
     }
 }
 
@@ -89,10 +88,13 @@ impl Connection {
     pub(crate) fn log_end(&self) {
         let inner = &*self.inner;
         let (id, caller, path) = (self.id(), inner.caller(), Escaped(self.path()));
-        let (closed, duration) = (inner.outbox.closed(), inner.receiver.age());
+        let (closed, duration) = (
+            inner.outbox.state().ending.closed.clone(),
+            inner.receiver.age(),
+        );
         let tally = self.tally();
         let (messages_in, messages_out) = (tally.messages_in, tally.messages_out);
-        let (bytes_in, bytes_out) = (inner.wire.received(), inner.wire.sent());
+        let (bytes_in, bytes_out) = (inner.outbox.wire.received(), inner.outbox.wire.sent());
         let code = closed.code().0;
         info!(
             connection = id,

@@ -13,8 +13,8 @@ use crate::close::CloseFrame;
 use crate::escaped::Escaped;
 use crate::message::{Message, dump};
 
-pub(super) const TEXT: OpCode = OpCode::Data(Data::Text);
-pub(super) const BINARY: OpCode = OpCode::Data(Data::Binary);
+const TEXT: OpCode = OpCode::Data(Data::Text);
+const BINARY: OpCode = OpCode::Data(Data::Binary);
 
 pub(super) fn opcode(message: &Message) -> OpCode {
     match message {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::OpCode;
 
-use crate::connection::frame::{BINARY, TEXT, encode, opcode};
+use crate::connection::frame::{encode, opcode};
 use crate::message::Message;
 
 /// Names a state of which a slow client needs only the newest value.
@@ -20,7 +20,7 @@ struct Mark {
     start: usize,
     payload: usize,
     end: usize,
-    binary: bool,
+    opcode: OpCode,
     topic: Option<Topic>,
 }
 
@@ -35,29 +35,43 @@ pub(crate) struct Frames {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameRef<'a> {
     /// Header and payload.
-    pub(crate) bytes: &'a [u8],
-    pub(crate) payload: &'a [u8],
-    pub(crate) opcode: OpCode,
+    pub(super) bytes: &'a [u8],
+    pub(super) payload: &'a [u8],
+    pub(super) opcode: OpCode,
     /// Set for a state: a newer one of the same topic may take its place.
-    pub(crate) topic: Option<&'a Topic>,
+    pub(super) topic: Option<&'a Topic>,
 }
 
 impl Frames {
     pub(crate) fn push(&mut self, message: &Message, topic: Option<Topic>) {
+        let (opcode, payload) = (opcode(message), message.as_bytes());
+        self.add(opcode, payload.len(), topic, |bytes| {
+            encode(Role::Server, opcode, payload, bytes);
+        });
+    }
+
+    pub(crate) fn push_copy(&mut self, frame: FrameRef<'_>) {
+        let (payload, topic) = (frame.payload.len(), frame.topic.cloned());
+        self.add(frame.opcode, payload, topic, |bytes| {
+            bytes.extend_from_slice(frame.bytes);
+        });
+    }
+
+    fn add(
+        &mut self,
+        opcode: OpCode,
+        payload: usize,
+        topic: Option<Topic>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let start = self.bytes.len();
-        encode(
-            Role::Server,
-            opcode(message),
-            message.as_bytes(),
-            &mut self.bytes,
-        );
+        write(&mut self.bytes);
         let end = self.bytes.len();
-        let binary = matches!(message, Message::Binary(_));
         self.marks.push(Mark {
             start,
-            payload: end - message.len(),
+            payload: end - payload,
             end,
-            binary,
+            opcode,
             topic,
         });
     }
@@ -81,22 +95,9 @@ impl Frames {
             .map(|mark| FrameRef {
                 bytes: &self.bytes[mark.start..mark.end],
                 payload: &self.bytes[mark.payload..mark.end],
-                opcode: if mark.binary { BINARY } else { TEXT },
+                opcode: mark.opcode,
                 topic: mark.topic.as_ref(),
             })
-    }
-
-    pub(crate) fn push_copy(&mut self, frame: FrameRef<'_>) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(frame.bytes);
-        let end = self.bytes.len();
-        self.marks.push(Mark {
-            start,
-            payload: end - frame.payload.len(),
-            end,
-            binary: frame.opcode == BINARY,
-            topic: frame.topic.cloned(),
-        });
     }
 
     /// Empties it for the next use; a buffer that once had to be large is given back.

@@ -59,7 +59,7 @@ pub(super) struct Inbox {
 
 /// Where tungstenite's bytes come from: first what a receiver has waited for, then the wire, as
 /// long as the share of this look lasts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Source {
     arrived: Vec<u8>,
     taken: usize,
@@ -96,12 +96,9 @@ impl Inbox {
             .max_message_size(Some(max_size))
             .max_frame_size(Some(max_size));
         let source = Source {
-            arrived: Vec::new(),
-            taken: 0,
-            end: None,
             dry: true,
-            share: 0,
             held: rest.len(),
+            ..Source::default()
         };
         Inbox {
             context: WebSocketContext::from_partially_read(rest, role, Some(config)),
@@ -185,11 +182,7 @@ impl Inbox {
         }
         self.source.share = SHARE;
         while !self.over {
-            let mut stream = Stream {
-                source: &mut self.source,
-                outbox,
-            };
-            match self.context.read(&mut stream) {
+            match self.context.read(&mut Stream(&mut self.source, outbox)) {
                 Ok(message) => {
                     if let Some(message) = self.received(message, outbox) {
                         return Look::Message(message);
@@ -245,7 +238,7 @@ impl Inbox {
             tungstenite::Message::Ping(payload) => {
                 debug!(target: keepalive::LOG, "{} < {}", outbox.name(), Shown(frame::PING, &payload));
                 // tungstenite answers with the next read, unless the connection is closing.
-                if !outbox.is_closing() {
+                if !outbox.state().ending.has_begun() {
                     debug!(target: keepalive::LOG, "{} > {}", outbox.name(), Shown(frame::PONG, &payload));
                 }
                 self.ponged = true;
@@ -253,17 +246,13 @@ impl Inbox {
             }
             tungstenite::Message::Pong(payload) => {
                 debug!(target: keepalive::LOG, "{} < {}", outbox.name(), Shown(frame::PONG, &payload));
-                outbox.received_pong(&payload);
+                outbox.state().keepalive.pong(&payload);
                 return None;
             }
             tungstenite::Message::Close(frame) => {
                 outbox.received_close(CloseFrame::from_tungstenite(frame.as_ref()));
-                let mut stream = Stream {
-                    source: &mut self.source,
-                    outbox,
-                };
                 // Hands the answer to the outbox; that the connection is closed we know.
-                let _ = self.context.flush(&mut stream);
+                let _ = self.context.flush(&mut Stream(&mut self.source, outbox));
                 self.over = true;
                 return None;
             }
@@ -287,13 +276,9 @@ impl Inbox {
             E::Protocol(ProtocolError::ResetWithoutClosingHandshake)
             | E::ConnectionClosed
             | E::AlreadyClosed => {
-                self.over = true;
-                return outbox.lost("the peer has gone without a close frame".to_owned());
+                return self.lost("the peer has gone without a close frame".to_owned(), outbox);
             }
-            E::Io(error) => {
-                self.over = true;
-                return outbox.lost(lost_by(&error));
-            }
+            E::Io(error) => return self.lost(lost_by(&error), outbox),
             E::Capacity(CapacityError::MessageTooLong { size, max_size }) => (
                 CloseCode::TOO_BIG,
                 format!("message of {size} bytes exceeds the limit of {max_size} bytes"),
@@ -302,21 +287,20 @@ impl Inbox {
                 CloseCode::INVALID_DATA,
                 "text is not valid UTF-8".to_owned(),
             ),
-            error => (CloseCode::PROTOCOL_ERROR, protocol_error(&error)),
+            E::Protocol(error) => (CloseCode::PROTOCOL_ERROR, error.to_string()),
+            error => (CloseCode::PROTOCOL_ERROR, error.to_string()),
         };
         self.give_up(code, &reason, outbox);
+    }
+
+    fn lost(&mut self, why: String, outbox: &Outbox) {
+        self.over = true;
+        outbox.lost(why);
     }
 
     fn give_up(&mut self, code: CloseCode, reason: &str, outbox: &Outbox) {
         self.over = true;
         outbox.close(CloseFrame::cut(code, reason));
-    }
-}
-
-fn protocol_error(error: &tungstenite::Error) -> String {
-    match error {
-        tungstenite::Error::Protocol(error) => error.to_string(),
-        error => error.to_string(),
     }
 }
 
@@ -355,22 +339,19 @@ impl Source {
 }
 
 /// What tungstenite takes for its stream; its writes are whole control frames.
-struct Stream<'a> {
-    source: &'a mut Source,
-    outbox: &'a Outbox,
-}
+struct Stream<'a>(&'a mut Source, &'a Outbox);
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.source.take(buffer, &self.outbox.wire)
+        self.0.take(buffer, &self.1.wire)
     }
 }
 
 impl Write for Stream<'_> {
     fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
         match frame::is_close(frame) {
-            true => self.outbox.answer_close(frame),
-            false => self.outbox.pong(frame),
+            true => self.1.answer_close(frame),
+            false => self.1.pong(frame),
         }
         Ok(frame.len())
     }

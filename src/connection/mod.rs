@@ -84,7 +84,6 @@ struct Inner {
     request: Request,
     subprotocol: Option<Box<str>>,
     response: Box<[(String, String)]>,
-    wire: Arc<Wire>,
     outbox: Arc<Outbox>,
     receiver: Receiver,
 }
@@ -115,9 +114,9 @@ pub(crate) fn next_id() -> u64 {
 
 impl Connection {
     pub(crate) fn new(opened: Opened) -> Connection {
-        let (id, role, config, wire) = (opened.id, opened.role, opened.config, opened.wire);
+        let (id, role, config) = (opened.id, opened.role, opened.config);
         let receiver = Receiver::new(Inbox::new(role, config.max_size, opened.rest));
-        let outbox = Outbox::new(id, role, config, Arc::clone(&wire), opened.caretaker);
+        let outbox = Outbox::new(id, role, config, opened.wire, opened.caretaker);
         Connection {
             inner: Arc::new(Inner {
                 role,
@@ -126,7 +125,6 @@ impl Connection {
                 request: opened.request,
                 subprotocol: opened.subprotocol,
                 response: opened.response,
-                wire,
                 outbox,
                 receiver,
             }),
@@ -228,7 +226,7 @@ impl Connection {
     /// The time between the last answered ping and its answer, if there was one. The answer is
     /// seen by a thread that receives.
     pub fn latency(&self) -> Option<Duration> {
-        self.inner.outbox.latency()
+        self.inner.outbox.state().keepalive.latency()
     }
 
     /// Closes the connection: sends what is queued and a close frame, and waits until the peer
@@ -248,12 +246,16 @@ impl Connection {
 
     /// Whether the closing handshake has begun, by either side, or the connection was lost.
     pub fn is_closed(&self) -> bool {
-        self.inner.outbox.is_closing()
+        self.inner.outbox.state().ending.has_begun()
     }
 
     /// How the connection ended, from the first close frame or its loss on; `None` while it is open.
     pub fn closed(&self) -> Option<Closed> {
-        self.is_closed().then(|| self.inner.outbox.closed())
+        let state = self.inner.outbox.state();
+        state
+            .ending
+            .has_begun()
+            .then(|| state.ending.closed.clone())
     }
 
     /// The number of this connection, unique in the process. Log lines and the thread's name

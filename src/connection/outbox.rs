@@ -44,8 +44,6 @@ pub(crate) struct Outbox {
     pub(super) caretaker: Arc<Caretaker>,
     /// What the caretaker is given.
     pub(super) me: Weak<Outbox>,
-    /// Set once the connection is over; lets a broadcast pass by without the lock.
-    pub(super) over: AtomicBool,
     /// Something is queued that nobody has tried to send; lets `flush` pass by without the lock.
     queued: AtomicBool,
     state: Lock<State>,
@@ -70,6 +68,14 @@ pub(super) struct State {
     pub(super) slow: bool,
 }
 
+impl State {
+    /// Nothing more will be sent or received.
+    pub(super) fn finish(&mut self) {
+        self.ending.over = true;
+        self.backlog.clear();
+    }
+}
+
 impl Outbox {
     pub(super) fn new(
         id: u64,
@@ -87,7 +93,6 @@ impl Outbox {
             wire,
             caretaker,
             me: Weak::clone(me),
-            over: AtomicBool::new(false),
             queued: AtomicBool::new(false),
             state: Lock::new(State {
                 backlog: Backlog::default(),
@@ -239,9 +244,6 @@ impl Outbox {
     /// Gives the peer all frames from number `first` on: in one system call if it keeps up; if
     /// it does not, the newest of each state and all of a stream. Never waits.
     pub(crate) fn deliver(&self, frames: &Frames, first: usize) {
-        if self.over.load(Ordering::Relaxed) {
-            return;
-        }
         let mut state = self.state();
         if !state.ending.is_open() {
             return;

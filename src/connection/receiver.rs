@@ -104,7 +104,7 @@ impl Receiver {
             let found = inbox.look(outbox);
             match found {
                 Look::Message(message) => return (inbox, Ok(Some(message))),
-                Look::Over => return (inbox, Err(outbox.closed_error())),
+                Look::Over => return (inbox, Err(outbox.state().ending.error())),
                 Look::Empty(_) | Look::Again if looked && deadline.has_passed() => {
                     return (inbox, Ok(None));
                 }

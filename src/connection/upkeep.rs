@@ -69,15 +69,6 @@ impl Outbox {
         self.drain_unless_blocked(state);
     }
 
-    /// The peer answered a ping.
-    pub(super) fn received_pong(&self, payload: &[u8]) {
-        self.state().keepalive.pong(payload);
-    }
-
-    pub(super) fn latency(&self) -> Option<Duration> {
-        self.state().keepalive.latency()
-    }
-
     /// Ends the connection if the peer has let a deadline pass.
     pub(super) fn check_deadlines(&self, state: &mut State, now: Instant) {
         let passed = |deadline: Deadline| deadline.instant().is_some_and(|at| at <= now);

@@ -36,7 +36,7 @@ impl Setup {
                 Look::Message(_) => messages += 1,
                 Look::Empty(until) => return (messages, until),
                 Look::Again => {}
-                Look::Over => panic!("{}", self.outbox.closed()),
+                Look::Over => panic!("{}", self.outbox.state().ending.closed),
             }
         }
     }
