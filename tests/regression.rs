@@ -9,7 +9,7 @@ use log::Level;
 use plainws::{CloseCode, Connection, Error, Handle, Hub, Server};
 
 use crate::support::logs;
-use crate::support::pair::{Options, Pair, Role};
+use crate::support::pair::{Pair, Role};
 use crate::support::raw::{Raw, masked, text};
 use crate::support::tools::{PATIENCE, wait_until};
 
@@ -145,24 +145,6 @@ fn an_error_of_the_application_is_told_also_after_the_end() {
         line.starts_with("ws-conn-") && line.contains("handler failed"),
         "{line}"
     );
-}
-
-/// Pings of one's own, more often than the ping timeout, started it anew each time.
-#[test]
-fn pings_of_ones_own_do_not_keep_a_dead_peer() {
-    let ours = Options {
-        ping: Some((ms(100), ms(300))),
-        ..Options::default()
-    };
-    let pair = Pair::with(Role::Server, ours, Options::default());
-    // Nobody receives at the other end, so nobody answers.
-    let start = Instant::now();
-    while pair.ours.ping().is_ok() {
-        assert!(start.elapsed() < PATIENCE, "still open");
-        thread::sleep(ms(20));
-    }
-    let lost = pair.ours.closed().unwrap().lost.unwrap();
-    assert!(lost.contains("ping"), "{lost}");
 }
 
 /// Each of two handlers waited for the other's thread to end.
