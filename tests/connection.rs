@@ -436,14 +436,14 @@ fn a_peer_is_not_given_up_while_we_do_not_read(role: Role) {
     let pair = pair_with(
         role,
         Options {
-            ping: Some((ms(50), ms(50))),
+            ping: Some((ms(100), ms(300))),
             ..Options::default()
         },
     );
     thread::scope(|scope| {
         let answering = scope.spawn(|| pair.theirs.recv());
         // Several ping timeouts long our end looks at nothing, its peer answers all the time.
-        thread::sleep(ms(500));
+        thread::sleep(ms(1000));
         assert_eq!(pair.ours.closed(), None);
         pair.ours.send("done").unwrap();
         assert_eq!(answering.join().unwrap().unwrap(), "done");

@@ -44,3 +44,5 @@ mod tls;
 /// What a build without TLS says.
 #[cfg(not(feature = "tls"))]
 mod without_tls;
+/// The last one: nothing is left behind.
+mod zz;

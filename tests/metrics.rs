@@ -1,29 +1,16 @@
 //! `Metrics`: what a server counts, while connections come, go, and read too slowly.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use plainws::{Answer, Connection, Error, Handle, Hub, Metrics, Response, Server};
+use plainws::{Answer, Connection, Handle, Hub, Metrics, Response, Server};
 
 use crate::support::raw::{Raw, exchange, get, upgrade_request};
+use crate::support::servers::{echo, port, start, url};
+use crate::support::talk::{end, text};
 use crate::support::tools::{PATIENCE, wait_until};
-
-fn echo(ws: &Connection) -> plainws::Result<()> {
-    for message in ws {
-        ws.send(message?)?;
-    }
-    Ok(())
-}
-
-fn url(server: &Server) -> String {
-    format!("ws://{}", server.local_addr())
-}
-
-fn port(server: &Server) -> u16 {
-    server.local_addr().port().expect("a TCP listener")
-}
 
 fn refused(metrics: &Metrics, reason: &str) -> u64 {
     let mut all = metrics.refused();
@@ -184,21 +171,18 @@ fn who_is_late_for_a_server_that_stops_is_counted_as_that() {
 
 #[test]
 fn a_handler_may_ask_for_the_figures() {
-    static HANDLE: OnceLock<Handle> = OnceLock::new();
-    let server = Server::builder(|ws: &Connection| {
+    let (give, get) = mpsc::channel::<Handle>();
+    let get = Mutex::new(get);
+    let server = start(move |ws| {
         ws.recv()?;
-        let metrics = HANDLE.wait().metrics();
+        let metrics = get.lock().unwrap().recv().unwrap().metrics();
         ws.send(format!("{} {}", metrics.clients, metrics.messages_in))
-    })
-    .listen("127.0.0.1:0")
-    .start()
-    .unwrap();
-    assert!(HANDLE.set(server.handle()).is_ok());
+    });
+    give.send(server.handle()).unwrap();
     let ws = plainws::connect(&url(&server)).unwrap();
     ws.send("?").unwrap();
-    assert_eq!(ws.recv().unwrap(), "1 1");
-    let ended = ws.recv().map_err(|error: Error| error.is_closed());
-    assert!(ended.unwrap_err());
+    assert_eq!(text(&ws), "1 1");
+    assert!(end(&ws).is_normal());
 }
 
 /// One of a kind, whatever happens.

@@ -70,10 +70,10 @@ mod arguments;
 #[cfg(feature = "tls")]
 mod cert;
 mod listeners;
-mod log_formats;
 mod logs;
 mod manager;
 mod metrics;
 mod scarcity;
 mod signals;
+mod stalled;
 mod state;

@@ -27,3 +27,6 @@ mod sockets;
 mod systemd;
 /// TLS with Python, the `openssl` tool, curl and Chromium.
 mod tls;
+/// The last one: nothing is left behind.
+#[path = "../zz.rs"]
+mod zz;

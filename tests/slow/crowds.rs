@@ -52,7 +52,7 @@ fn sigterm_ends_in_time_whatever_the_clients_do() {
     amid.send(&header(0x81, 60_000));
     amid.send(b"the start of it");
     wait_read(port);
-    wait_clients(&daemon, 10 + 5 + 3 + 5 + 3 + 1);
+    daemon.wait_clients(10 + 5 + 3 + 5 + 3 + 1);
     // Updates to the end, soon more than the sockets of the slow ones hold.
     let busy = thread::spawn(move || {
         let (mut raw, _) = join(port);
@@ -144,7 +144,7 @@ fn threads_and_descriptors_are_given_back() {
     let settled = || {
         // Clients come to their threads one after the other: then all before have theirs.
         assert_eq!(exchange(port, get("/healthz", "")).status, 200);
-        wait_clients(&daemon, 0);
+        daemon.wait_clients(0);
         (daemon.threads(), daemon.descriptors())
     };
     // Everything once, for what is made once and stays.

@@ -40,7 +40,7 @@ fn who_does_not_answer_a_close_is_cut_at_the_close_timeout() {
             let most = Duration::from_millis(200);
             assert!(used < most, "waiting for the answer took {used:?}");
         }
-        wait_clients(&daemon, 0);
+        daemon.wait_clients(0);
     }
 }
 
@@ -65,11 +65,11 @@ fn who_answers_a_close_but_stays_is_closed_at_once() {
     assert_eq!(raw.close_frame().0, 1000);
     raw.send(&close(1000, ""));
     assert!(raw.ends_within(SLACK), "the server closes first");
-    wait_clients(&daemon, 0);
+    daemon.wait_clients(0);
     // Also who closes first, and who does not listen to the answer.
     let mut raw = Raw::upgrade(port, "/hello");
     raw.send(&close(1000, ""));
-    wait_clients(&daemon, 0);
+    daemon.wait_clients(0);
     assert_eq!(raw.close_frame().0, 1000);
 }
 
@@ -118,7 +118,7 @@ fn who_shows_no_life_after_a_ping_is_closed() {
     });
     let line = daemon.wait_line(&format!("{} /counter closed 1011", silent.address()));
     assert!(line.contains("no answer to a ping for 2s"), "{line}");
-    wait_clients(&daemon, 0);
+    daemon.wait_clients(0);
 }
 
 /// How often each thread of a process has given up the processor by itself, by name.
@@ -194,7 +194,7 @@ fn a_reset_frees_its_place_at_once() {
     let mut raw = Raw::connect(port);
     raw.send(upgrade_request("/counter", "").as_bytes());
     raw.reset();
-    wait_clients(&daemon, 1);
+    daemon.wait_clients(1);
     let alone = || {
         let text = witness.message().text();
         text.contains(r#""count":1}"#).then_some(())
@@ -230,7 +230,7 @@ fn connections_above_the_limit_get_503_until_one_leaves() {
     let full = exchange(port, upgrade_request("/counter", ""));
     assert_eq!(full.status, 503, "two are there again");
     drop((third, fourth));
-    wait_clients(&daemon, 0);
+    daemon.wait_clients(0);
 }
 
 #[test]
@@ -238,12 +238,12 @@ fn who_finds_no_thread_is_turned_away_with_503() {
     // Threads for 128 more than may connect.
     let (daemon, port) = serve("counter", &["--max-connections", "1"]);
     let mut all: Vec<_> = (0..129).map(|_| Raw::connect(port)).collect();
-    wait_clients(&daemon, 129);
+    daemon.wait_clients(129);
     let answer = Raw::connect(port).answer();
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(blemish(&answer, false), None);
     daemon.wait_line("turned away");
     all.truncate(100);
-    wait_clients(&daemon, 100);
+    daemon.wait_clients(100);
     let _one = join(port);
 }

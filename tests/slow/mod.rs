@@ -9,25 +9,15 @@ use std::time::{Duration, Instant};
 
 use crate::http::blemish;
 use crate::support::counter::PLUS;
-use crate::support::process::Daemon;
+use crate::support::process::{Daemon, url_port};
 use crate::support::raw::{
-    Raw, close, exchange, get, header, join, masked, next_state, serve, text,
+    Peer, Raw, close, exchange, get, header, join, masked, next_state, serve, text,
 };
 use crate::support::raw::{unread, upgrade_request};
 use crate::support::tools::{PATIENCE, poll, wait_until};
 
 /// What a busy machine may take for what should happen at once.
 const SLACK: Duration = Duration::from_secs(10);
-
-#[track_caller]
-fn wait_clients(daemon: &Daemon, count: usize) {
-    let mut seen = 0;
-    let probe = || {
-        seen = daemon.clients();
-        (seen == count).then_some(())
-    };
-    wait_until(&format!("{count} threads of clients"), PATIENCE, probe);
-}
 
 #[track_caller]
 fn wait_read(port: u16) {

@@ -17,7 +17,7 @@ fn who_says_nothing_is_closed_at_the_open_timeout() {
         assert_took(start.elapsed(), limit);
     }
     drop(silent);
-    wait_clients(&daemon, 0);
+    daemon.wait_clients(0);
     daemon.wait_line("handshake failed: no request in time");
 }
 
@@ -126,7 +126,7 @@ fn half_open_handshakes_do_not_keep_others_out() {
     }
     let took = start.elapsed();
     assert!(took < SLACK, "a newcomer and 20 updates took {took:?}");
-    wait_clients(&daemon, 202);
+    daemon.wait_clients(202);
     drop(half_open);
-    wait_clients(&daemon, 2);
+    daemon.wait_clients(2);
 }

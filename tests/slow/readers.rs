@@ -20,9 +20,28 @@ fn count_up(port: u16, updates: i64) {
 
 #[test]
 fn a_reader_that_stops_gets_the_newest_state_when_it_reads_again() {
-    const UPDATES: i64 = 20_000;
     let (daemon, port) = serve("counter", &["--backlog", "32KiB"]);
-    let mut stopped = Raw::connect_narrow(port).open("/counter");
+    let stopped = Raw::connect_narrow(port).open("/counter");
+    stops_reading(&daemon, stopped, port);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn a_reader_over_tls_that_stops_gets_the_newest_state_when_it_reads_again() {
+    use crate::support::{certificates::LOCALHOST, files::Folder, secure::Secure};
+    let folder = Folder::new();
+    folder.write("localhost.pem", LOCALHOST.combined());
+    let file = folder.arg("localhost.pem");
+    let plain = ["--listen", "plain+127.0.0.1:0", "--backlog", "32KiB"];
+    let (daemon, port) = serve("counter", &[&["--tls-cert", &*file], &plain[..]].concat());
+    let other = url_port(&daemon.wait_line("index at http://"));
+    let stopped = Secure::over(Raw::connect_narrow(port)).open("/counter");
+    stops_reading(&daemon, stopped, other);
+}
+
+/// It stops, while others count at this port.
+fn stops_reading<S: io::Read + Write>(daemon: &Daemon, mut stopped: Peer<S>, port: u16) {
+    const UPDATES: i64 = 20_000;
     assert_eq!(next_state(&mut stopped), 0);
     count_up(port, 500);
     let before = daemon.resident();

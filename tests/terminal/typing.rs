@@ -23,8 +23,11 @@ fn lines_are_messages_and_messages_are_lines() {
     assert_eq!(message(&ws), "Grüße 🦀");
     ws.send("Hello Rüst 🦀!").unwrap();
     terminal.wait("< Hello Rüst 🦀!\r\n");
+    let end = terminal.drawn().len();
     terminal.keys("\r");
     assert_eq!(message(&ws), "");
+    // Between two lines the terminal is as it was, and would take the key for itself.
+    terminal.wait_from(end, "> ");
     terminal.keys(CTRL_D);
     assert_eq!(received_code(&ws), 1000);
     assert_eq!(terminal.exit_code(), Some(0));

@@ -1,6 +1,5 @@
 //! Certificates and keys in files, as people have them and as they must not be.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use super::*;
@@ -83,140 +82,90 @@ fn refused_file(content: impl AsRef<[u8]>, what: &str) -> String {
 }
 
 #[test]
-fn a_file_may_have_certificate_and_key_in_any_order_and_form() {
+fn certificate_and_key_are_taken_in_any_order_and_form() {
     let (ec, rsa) = (&*LOCALHOST, rsa());
-    let text = "Bag Attributes\n    friendlyName: localhost\nsubject=CN = localhost\n\n";
-    let all = [
-        ("certificate, key", ec, ec.pem() + &ec.key_pem()),
-        ("key, certificate", ec, ec.key_pem() + &ec.pem()),
-        ("SEC1 behind", ec, ec.pem() + &ec.sec1_pem()),
-        ("SEC1 in front", ec, ec.sec1_pem() + &ec.pem()),
-        (
-            "SEC1 with its parameters behind",
-            ec,
-            ec.pem() + EC_PARAMETERS + &ec.sec1_pem(),
-        ),
-        (
-            "SEC1 with its parameters in front",
-            ec,
-            EC_PARAMETERS.to_owned() + &ec.sec1_pem() + &ec.pem(),
-        ),
-        ("RSA in PKCS#8", &rsa, rsa.key_pem() + &rsa.pem()),
-        ("RSA in PKCS#1", &rsa, rsa.pkcs1_pem() + &rsa.pem()),
-        ("RSA in PKCS#1 behind", &rsa, rsa.pem() + &rsa.pkcs1_pem()),
-        ("lines of Windows", ec, ec.combined().replace('\n', "\r\n")),
-        (
-            "text between",
-            ec,
-            [text, &ec.key_pem(), text, &ec.pem(), text].concat(),
-        ),
-        (
-            "no newline at the end",
-            ec,
-            ec.combined().trim_end().to_owned(),
-        ),
-    ];
-    let folder = Folder::new();
-    for (what, certificate, content) in all {
-        let file = folder.write("localhost.pem", content);
-        works(Identity::from_pem_file(&file), certificate, what);
-    }
-}
-
-#[test]
-fn certificate_and_key_may_be_two_files() {
-    let (ec, rsa) = (&*LOCALHOST, rsa());
-    let folder = Folder::new();
-    for (what, certificate, key) in [
-        ("PKCS#8", ec, ec.key_pem()),
-        ("SEC1", ec, ec.sec1_pem()),
-        (
-            "SEC1 with parameters",
-            ec,
-            EC_PARAMETERS.to_owned() + &ec.sec1_pem(),
-        ),
-        ("RSA in PKCS#8", &rsa, rsa.key_pem()),
-        ("RSA in PKCS#1", &rsa, rsa.pkcs1_pem()),
-        // As openssl req writes both in one with -keyout and -out the same.
-        ("a key's file with the certificate too", ec, ec.combined()),
-    ] {
-        let chain = folder.write("fullchain.pem", certificate.pem());
-        let key = folder.write("privkey.pem", key);
-        works(Identity::from_pem_files(&chain, &key), certificate, what);
-    }
-    works(
-        Identity::from_pem(ec.pem().as_bytes(), ec.sec1_pem().as_bytes()),
-        ec,
-        "memory",
-    );
-}
-
-#[test]
-fn a_chain_is_shown_whole_wherever_the_leaf_stands() {
-    let chain = Chain::new();
-    let Chain { root, issuer, leaf } = &chain;
-    let (l, i, k) = (leaf.pem(), issuer.pem(), leaf.key_pem());
-    let folder = Folder::new();
-    for (what, parts) in [
-        ("leaf, issuer, key", [&l, &i, &k]),
-        ("key, leaf, issuer", [&k, &l, &i]),
-        ("issuer, leaf, key", [&i, &l, &k]),
-        ("issuer, key, leaf", [&i, &k, &l]),
-    ] {
-        let file = folder.write("chain.pem", parts.map(String::as_str).concat());
-        // Who knows the root alone needs the issuer from the server.
-        works(Identity::from_pem_file(&file), root, what);
-    }
-    let full = folder.write("fullchain.pem", root.pem() + &i + &l);
-    let key = folder.write("privkey.pem", k);
-    works(
-        Identity::from_pem_files(&full, &key),
-        root,
-        "the root in front, in two files",
-    );
-}
-
-#[test]
-fn pkcs12_is_read_with_its_password() {
     let Chain { root, issuer, leaf } = &Chain::new();
+    let text = "Bag Attributes\n    friendlyName: localhost\nsubject=CN = localhost\n\n";
+    let (c, k, sec1, l, i, lk) = (
+        &ec.pem(),
+        &ec.key_pem(),
+        &ec.sec1_pem(),
+        &leaf.pem(),
+        &issuer.pem(),
+        &leaf.key_pem(),
+    );
+    let (rc, pkcs1) = (&rsa.pem(), &rsa.pkcs1_pem());
     let folder = Folder::new();
+    for (who, parts) in [
+        (ec, &[&**c, k][..]),
+        (ec, &[k, c]),
+        (ec, &[c, sec1]),
+        (ec, &[sec1, c]),
+        (ec, &[c, EC_PARAMETERS, sec1]),
+        (ec, &[EC_PARAMETERS, sec1, c]),
+        (&rsa, &[&rsa.key_pem(), rc]),
+        (&rsa, &[pkcs1, rc]),
+        (&rsa, &[rc, pkcs1]),
+        // Lines of Windows, text in between, and no newline at the end.
+        (ec, &[&ec.combined().replace('\n', "\r\n")]),
+        (ec, &[text, k, text, c, text]),
+        (ec, &[ec.combined().trim_end()]),
+        // A chain is shown whole wherever the leaf stands: who knows the root alone needs the issuer.
+        (root, &[l, i, lk]),
+        (root, &[lk, l, i]),
+        (root, &[i, l, lk]),
+        (root, &[i, lk, l]),
+    ] {
+        let file = folder.write("localhost.pem", parts.concat());
+        works(Identity::from_pem_file(&file), who, &parts.concat());
+    }
+    for (who, certificate, key) in [
+        (ec, c, k.clone()),
+        (ec, c, sec1.clone()),
+        (ec, c, EC_PARAMETERS.to_owned() + sec1),
+        (&rsa, rc, rsa.key_pem()),
+        (&rsa, rc, pkcs1.clone()),
+        // As openssl req writes both in one with -keyout and -out the same.
+        (ec, c, ec.combined()),
+        (root, &(root.pem() + i + l), lk.clone()),
+    ] {
+        let chain = folder.write("fullchain.pem", certificate);
+        let file = folder.write("privkey.pem", &key);
+        works(Identity::from_pem_files(&chain, &file), who, &key);
+        works(
+            Identity::from_pem(certificate.as_bytes(), key.as_bytes()),
+            who,
+            "memory",
+        );
+    }
     for password in ["secret", "", "Zoë 世界", "with space and 'quotes'"] {
         let file = folder.write("localhost.p12", leaf.pkcs12(password, &[issuer]));
-        let identity = Identity::from_pkcs12_file(&file, password);
-        works(identity, root, &format!("password {password:?}"));
+        works(Identity::from_pkcs12_file(&file, password), root, password);
     }
 }
 
 #[test]
-fn pkcs12_with_a_wrong_password_is_told_as_such() {
+fn pkcs12_that_is_damaged_expired_or_of_another_password_is_refused() {
     let folder = Folder::new();
-    for (right, wrong) in [("secret", "Secret"), ("secret", ""), ("", "secret")] {
-        let file = folder.write("localhost.p12", LOCALHOST.pkcs12(right, &[]));
-        let identity = Identity::from_pkcs12_file(&file, wrong);
-        let what = format!("{wrong:?} instead of {right:?}");
-        let why = refused(identity, arg(&file), &what);
-        assert!(why.contains("password"), "{why}");
-        assert!(why.contains("--tls-password-file"), "the remedy: {why}");
-        assert!(!why.contains("ecret"), "no password is told: {why}");
-    }
-}
-
-#[test]
-fn pkcs12_that_is_damaged_expired_or_something_else_is_refused() {
-    let folder = Folder::new();
-    let whole = LOCALHOST.pkcs12("secret", &[]);
-    let pem = LOCALHOST.combined().into_bytes();
-    let all = [
-        ("cut short", &whole[..whole.len() / 2], "damaged"),
-        ("its first byte", &whole[..1], "damaged"),
-        ("PEM", &pem, "no PKCS#12"),
-        ("expired", &expired().pkcs12("secret", &[]), "expired on"),
-    ];
-    for (what, content, expected) in all {
+    let of = |password: &str| LOCALHOST.pkcs12(password, &[]);
+    let whole = of("secret");
+    for (content, password, expected) in [
+        (&whole[..], "Secret", "--tls-password-file"),
+        (&whole, "", "password"),
+        (&of(""), "secret", "password"),
+        (&whole[..whole.len() / 2], "secret", "damaged"),
+        (&whole[..1], "secret", "damaged"),
+        (LOCALHOST.combined().as_bytes(), "secret", "no PKCS#12"),
+        (&expired().pkcs12("secret", &[]), "secret", "expired on"),
+    ] {
         let file = folder.write("localhost.p12", content);
-        let identity = Identity::from_pkcs12_file(&file, "secret");
-        let why = refused(identity, arg(&file), what);
-        assert!(why.contains(expected), "{what}: {why}");
+        let why = refused(
+            Identity::from_pkcs12_file(&file, password),
+            arg(&file),
+            password,
+        );
+        assert!(why.contains(expected), "{expected}: {why}");
+        assert!(!why.contains("ecret"), "no password is told: {why}");
     }
 }
 
@@ -433,9 +382,7 @@ fn what_is_no_file_of_that_size_is_refused_and_not_waited_for() {
     let why = refused(Identity::from_pem_file(&large), arg(&large), "2 MiB");
     assert!(why.contains("larger than 1048576 bytes"), "{why}");
 
-    let fifo = folder.path("fifo.pem");
-    let made = Command::new("mkfifo").arg(&fifo).status();
-    assert!(made.expect("mkfifo runs").success());
+    let fifo = folder.fifo("fifo.pem");
     // Nobody will ever write to it; in a thread, so that waiting for that fails.
     let file = fifo.clone();
     let reading = thread::spawn(move || Identity::from_pem_file(file));
@@ -454,49 +401,40 @@ fn what_is_no_file_of_that_size_is_refused_and_not_waited_for() {
 
 /// Runs the daemon as another user, `nobody`; none without root.
 fn as_nobody(args: &[&str]) -> Option<Command> {
-    let is_root = Command::new("id").arg("-u").output();
-    if is_root.expect("id runs").stdout != b"0\n" {
-        eprintln!("skipped: only root can become another user");
+    let process = fs::metadata("/proc/self").expect("a process");
+    if std::os::unix::fs::MetadataExt::uid(&process) != 0 {
+        eprintln!("only root can become another user");
         return None;
     }
-    let mut command = plainws_command(&[]);
-    let program = command.get_program().to_owned();
-    command = Command::new("setpriv");
+    let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.arg(program).args(args);
+    command.arg(plainws_command(&[]).get_program()).args(args);
     Some(command)
 }
 
-/// A folder that `nobody` can enter, with the daemon itself, whose own folder may be closed.
-fn open_folder() -> Folder {
+#[test]
+fn a_key_that_everybody_or_nobody_may_read_is_told_with_a_way_out() {
     let folder = Folder::new();
-    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
-    open(folder.0.path()).expect("a folder for all");
-    folder
-}
-
-#[test]
-fn a_file_that_may_not_be_read_is_refused_with_a_way_out() {
-    let folder = open_folder();
-    let file = folder.write("localhost.pem", LOCALHOST.combined());
-    let args = ["serve", "--listen=127.0.0.1:0", "--tls-cert", arg(&file)];
-    let Some(command) = as_nobody(&args) else {
-        return;
-    };
-    let (code, lines) = end_of(command);
-    assert_eq!((code, lines.len()), (1, 1), "{lines:#?}");
-    assert!(lines[0].contains("[ERROR]"), "{lines:#?}");
-    assert!(lines[0].contains(arg(&file)), "{lines:#?}");
-    assert!(lines[0].contains("run as its owner"), "{lines:#?}");
-}
-
-#[test]
-fn a_key_that_everybody_may_read_is_a_warning_if_it_is_ours_or_roots() {
-    let folder = open_folder();
+    // `nobody` can enter it.
+    set_mode(folder.0.path(), 0o755);
     let file = folder.write("localhost.pem", LOCALHOST.combined());
     let key = folder.write("privkey.pem", LOCALHOST.key_pem());
     let archive = folder.write("localhost.p12", LOCALHOST.pkcs12("", &[]));
     let certificate = folder.write("fullchain.pem", LOCALHOST.pem());
+    // A certificate is for everybody to read.
+    set_mode(&certificate, 0o644);
+    let warnings = |daemon: &Daemon| {
+        daemon.wait_line("hello at https://");
+        let lines = daemon.lines().into_iter();
+        lines.filter(|l| l.contains("[WARN]")).collect::<Vec<_>>()
+    };
+    let fails = |command: Command, told: &[&str]| {
+        let (code, lines) = end_of(command);
+        assert_eq!((code, lines.len()), (1, 1), "{lines:#?}");
+        for told in [&["[ERROR]"], told].concat() {
+            assert!(lines[0].contains(told), "{told}: {lines:#?}");
+        }
+    };
     for (exposed, args) in [
         (&file, vec!["--tls-cert", arg(&file)]),
         (
@@ -506,67 +444,31 @@ fn a_key_that_everybody_may_read_is_a_warning_if_it_is_ours_or_roots() {
         (&archive, vec!["--tls-cert", arg(&archive)]),
     ] {
         let args = [&["serve", "--listen=hello=127.0.0.1:0"], &args[..]].concat();
-        let commands = || [Some(plainws_command(&args)), as_nobody(&args)];
-        set_mode(exposed, 0o644);
-        set_mode(&certificate, 0o644);
-        for command in commands().into_iter().flatten() {
-            let daemon = Daemon::spawn(command);
-            daemon.wait_line("hello at https://");
-            let warnings: Vec<_> = daemon.lines();
-            let warnings: Vec<_> = warnings.iter().filter(|l| l.contains("[WARN]")).collect();
-            assert_eq!(warnings.len(), 1, "{}", daemon.report());
-            assert!(warnings[0].contains(arg(exposed)), "{warnings:?}");
-            assert!(warnings[0].contains("chmod o= "), "{warnings:?}");
+        let commands = || {
+            [Some(plainws_command(&args)), as_nobody(&args)]
+                .into_iter()
+                .flatten()
+        };
+        // If it may not be read at all.
+        if let Some(command) = as_nobody(&args) {
+            fails(command, &[arg(exposed), "run as its owner"]);
         }
         // The group is fine: that is how a service gets a key of root's.
         set_mode(exposed, 0o640);
-        let daemon = plainws(&args);
-        daemon.wait_line("hello at https://");
-        let lines = daemon.lines();
-        assert!(!lines.iter().any(|l| l.contains("[WARN]")), "{lines:#?}");
-    }
-    // A certificate is for everybody to read.
-    set_mode(&key, 0o600);
-    set_mode(&certificate, 0o644);
-    let args = ["--tls-key", arg(&key)];
-    let (daemon, _) = serve("hello", &certificate, &args);
-    assert!(
-        !daemon.lines().iter().any(|l| l.contains("[WARN]")),
-        "{}",
-        daemon.report()
-    );
-}
-
-#[test]
-fn a_key_that_everybody_may_read_is_refused_if_it_is_somebody_elses() {
-    let folder = open_folder();
-    let file = folder.write("localhost.pem", LOCALHOST.combined());
-    let archive = folder.write("localhost.p12", LOCALHOST.pkcs12("", &[]));
-    let key = folder.write("privkey.pem", LOCALHOST.key_pem());
-    let certificate = folder.write("fullchain.pem", LOCALHOST.pem());
-    for (exposed, args) in [
-        (&file, vec!["--tls-cert", arg(&file)]),
-        (&archive, vec!["--tls-cert", arg(&archive)]),
-        (
-            &key,
-            vec!["--tls-cert", arg(&certificate), "--tls-key", arg(&key)],
-        ),
-    ] {
+        assert_eq!(warnings(&plainws(&args)), [""; 0]);
+        // Ours or root's is a warning, somebody else's is refused.
         set_mode(exposed, 0o644);
-        set_mode(&certificate, 0o644);
-        let args = [&["serve", "--listen=127.0.0.1:0"], &args[..]].concat();
-        let Some(command) = as_nobody(&args) else {
-            return;
-        };
-        // Of somebody who is neither root nor the one that the daemon runs as.
-        std::os::unix::fs::chown(exposed, Some(12_345), None).expect("root may");
-        for command in [command, plainws_command(&args)] {
-            let (code, lines) = end_of(command);
-            assert_eq!((code, lines.len()), (1, 1), "{lines:#?}");
-            assert!(lines[0].contains("[ERROR]"), "{lines:#?}");
-            assert!(lines[0].contains("everybody may read"), "{lines:#?}");
-            let remedy = format!("chmod o= {}", exposed.display());
-            assert!(lines[0].contains(&remedy), "{lines:#?}");
+        let remedy = format!("chmod o= {}", exposed.display());
+        for command in commands() {
+            let warnings = warnings(&Daemon::spawn(command));
+            assert!(
+                warnings.len() == 1 && warnings[0].contains(&remedy),
+                "{warnings:?}"
+            );
+        }
+        if as_nobody(&args).is_some() {
+            std::os::unix::fs::chown(exposed, Some(12_345), None).expect("root may");
+            commands().for_each(|command| fails(command, &["everybody may read", &remedy]));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plainws::{Client, CloseCode, Connection, Error, Hub, Identity, Message, Server, Tls};
+use plainws::{Client, CloseCode, Error, Identity, Message, Server, Tls};
 
 use crate::support::certificates::{
     Certificate, EC_PARAMETERS, LOCALHOST, Wish, client_certificate,
@@ -28,6 +28,16 @@ const SLACK: Duration = Duration::from_secs(10);
 #[track_caller]
 fn serve(app: &str, certificate: &Path, more: &[&str]) -> (Daemon, u16) {
     raw::serve(app, &[&["--tls-cert", arg(certificate)], more].concat())
+}
+
+/// Greets over TLS; the client trusts `ca` alone.
+#[track_caller]
+fn greets(port: u16, ca: &Certificate) {
+    let ws = Client::builder().ca(ca.pem());
+    let ws = ws.connect(&format!("wss://localhost:{port}/"));
+    let ws = ws.unwrap_or_else(|why| panic!("no client gets through: {why}"));
+    ws.send("Rust").expect("the connection is open");
+    assert_eq!(next(&ws), Message::from("Hello Rust!"));
 }
 
 mod client;
