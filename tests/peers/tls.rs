@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plainws::{Client, CloseCode, Connection, Identity, Message, Server};
+use plainws::{Client, Identity, Message};
 
 use crate::browser::share;
 use crate::support::browser::Browser;
@@ -132,47 +132,6 @@ fn our_client_talks_with_the_tutorials_server_with_the_same_file() {
     assert!(told.contains("its certificate is self-signed"), "{told}");
 }
 
-const PYTHON_CLIENT: &str = r#"
-import ssl, sys
-from websockets.sync.client import connect
-
-context = ssl.create_default_context(cafile=sys.argv[2])
-if sys.argv[3] == "1.2":
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-with connect(sys.argv[1], ssl=context, max_size=2**21) as websocket:
-    for size in [0, 1, 125, 126, 16383, 16384, 16385, 65535, 65536, 70000, 2**20]:
-        for message in (bytes(i % 251 for i in range(size)), "\u00e9" * (size // 2)):
-            websocket.send(message)
-            assert websocket.recv(timeout=20) == message, size
-    # Many at once.
-    for number in range(1000):
-        websocket.send(str(number))
-    assert [websocket.recv(timeout=20) for _ in range(1000)] == [str(n) for n in range(1000)]
-    print(websocket.socket.version())
-print(websocket.close_code)
-"#;
-
-#[test]
-fn python_echoes_through_our_server_by_both_versions() {
-    let echo = |ws: &Connection| {
-        for message in ws {
-            ws.write(message?)?;
-        }
-        Ok(())
-    };
-    let server = Server::builder(echo).max_size(2 << 20);
-    let server = server.listen_tls("127.0.0.1:0", &LOCALHOST.tls()).start();
-    let server = server.expect("the server starts");
-    let folder = Folder::new();
-    let ca = folder.write("ca.pem", LOCALHOST.pem());
-    let url = format!("wss://{}/", server.local_addr());
-    for version in ["1.2", "1.3"] {
-        let args = [&*url, arg(&ca), version];
-        let told = python::run(PYTHON_CLIENT, &args);
-        assert_eq!(told, format!("TLSv{version}\n1000"));
-    }
-}
-
 const PYTHON_SERVER: &str = r#"
 import asyncio, ssl, sys
 import websockets
@@ -208,45 +167,6 @@ fn python_server(folder: &Folder, certificate: &Certificate, more: &[&str]) -> (
     let server = python::spawn(PYTHON_SERVER, &args);
     let url = server.wait_line("wss://");
     (server, url)
-}
-
-#[test]
-fn our_client_echoes_through_pythons_server_by_both_versions() {
-    for version in ["1.2", "1.3"] {
-        let folder = Folder::new();
-        let (_server, url) = python_server(&folder, &LOCALHOST, &[version]);
-        let client = Client::builder().ca(LOCALHOST.pem()).max_size(2 << 20);
-        let ws = client.connect(&url).expect("a client");
-        assert_eq!(next(&ws), Message::from(format!("TLSv{version} None")));
-        for size in [
-            0,
-            1,
-            125,
-            126,
-            16_383,
-            16_384,
-            16_385,
-            65_535,
-            65_536,
-            70_000,
-            1 << 20,
-        ] {
-            let message = Message::from(vec![b'x'; size]);
-            ws.send(message.clone()).expect("the connection is open");
-            assert!(next(&ws) == message, "another message of {size} bytes");
-        }
-        for number in 0..1000 {
-            ws.write(number.to_string())
-                .expect("the connection is open");
-        }
-        ws.flush();
-        for number in 0..1000 {
-            assert_eq!(next(&ws), Message::from(number.to_string()));
-        }
-        ws.close(CloseCode::NORMAL, "").expect("a close");
-        let closed = ws.closed().expect("closed");
-        assert!(closed.is_normal(), "{closed}");
-    }
 }
 
 #[test]
