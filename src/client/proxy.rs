@@ -16,27 +16,17 @@ use crate::error::{Error, Result};
 use crate::escaped::Escaped;
 use crate::tls::Trust;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Http,
-    Https,
-    /// The name is resolved here.
-    Socks5,
-    /// The name is resolved by the proxy.
-    Socks5h,
-}
-
-/// The kinds with their schemes and ports; 1080 is what IANA has registered for SOCKS.
-const KINDS: [(Kind, &str, u16); 4] = [
-    (Kind::Http, "http", 80),
-    (Kind::Https, "https", 443),
-    (Kind::Socks5, "socks5", 1080),
-    (Kind::Socks5h, "socks5h", 1080),
+/// The kinds by their schemes, with their ports; 1080 is what IANA has registered for SOCKS. With
+/// `socks5` the server's name is resolved here, with `socks5h` by the proxy.
+const SCHEMES: [(&str, u16); 4] = [
+    ("http", 80),
+    ("https", 443),
+    ("socks5", 1080),
+    ("socks5h", 1080),
 ];
 
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Proxy {
-    kind: Kind,
     scheme: &'static str,
     host: String,
     port: u16,
@@ -63,10 +53,10 @@ impl Proxy {
         trust: &Trust,
     ) -> Result<Transport<'a>> {
         attempt.log(format_args!("through the proxy {self}"));
-        let mut transport = match self.kind {
-            Kind::Http | Kind::Https => self.tunnel(attempt, target, trust)?,
-            Kind::Socks5h => self.by_socks(attempt, &target.host, target.port)?,
-            Kind::Socks5 => {
+        let mut transport = match self.scheme {
+            "http" | "https" => self.tunnel(attempt, target, trust)?,
+            "socks5h" => self.by_socks(attempt, &target.host, target.port)?,
+            _ => {
                 // The proxy takes one address a connection.
                 let mut addresses =
                     transport::resolve(attempt, &target.host, target.port)?.into_iter();
@@ -102,7 +92,7 @@ impl Proxy {
         trust: &Trust,
     ) -> Result<Transport<'a>> {
         let mut transport = self.dial(attempt)?;
-        if self.kind == Kind::Https {
+        if self.scheme == "https" {
             transport.secure(trust, &self.host, &self.to_string())?;
         }
         let place = target.place();
@@ -151,8 +141,8 @@ fn read(url: &str) -> Parsed<Proxy> {
         true => url::split_scheme(url).ok_or("it does not begin with a scheme and ://")?,
         false => ("http".to_owned(), url),
     };
-    let known = KINDS.into_iter().find(|(_, scheme, _)| *scheme == given);
-    let (kind, scheme, default) = known.ok_or("its scheme is none of these")?;
+    let known = SCHEMES.into_iter().find(|(scheme, _)| *scheme == given);
+    let (scheme, default) = known.ok_or("its scheme is none of these")?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let behind_login = rest.rsplit_once('@').map_or(rest, |(_, behind)| behind);
     if behind_login.contains(['/', '?', '#']) {
@@ -161,7 +151,6 @@ fn read(url: &str) -> Parsed<Proxy> {
     let Authority { login, host, port } = Authority::parse(rest)?;
     let port = port.unwrap_or(default);
     Ok(Proxy {
-        kind,
         scheme,
         host,
         port,

@@ -1,11 +1,13 @@
 //! Our client with servers that it should not trust or cannot speak with.
 
+use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::thread::JoinHandle;
 
 use openssl::ssl::{
     HandshakeError, NameType, SslAcceptor, SslAcceptorBuilder, SslMethod, SslVersion,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
 
@@ -409,4 +411,85 @@ fn what_is_given_as_the_ca_must_have_a_certificate() {
         );
         assert!(told.contains("BEGIN CERTIFICATE"), "{told}");
     }
+}
+
+/// Moves what there is in one direction; false when nothing could move.
+fn carry(from: &mut impl Read, to: &mut impl Write, held: &mut Vec<u8>) -> io::Result<bool> {
+    if held.is_empty() {
+        let mut buffer = [0; 8192];
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            read => read?,
+        };
+        held.extend_from_slice(&buffer[..read]);
+    }
+    match to.write(held) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        written => Ok(held.drain(..written?).len() > 0),
+    }
+}
+
+/// Is an HTTP proxy to that port, until one of the two ends.
+fn tunnel(mut client: Stream, port: u16) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let wanted = format!("CONNECT localhost:{port} HTTP/1.1\r\n");
+    assert!(head.starts_with(wanted.as_bytes()), "{head:?}");
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    client.get_ref().set_nonblocking(true)?;
+    server.set_nonblocking(true)?;
+    let (mut up, mut down) = (Vec::new(), Vec::new());
+    loop {
+        let moved = carry(&mut client, &mut server, &mut up)?;
+        if carry(&mut server, &mut client, &mut down)? || moved {
+            continue;
+        }
+        // Reads go on when what was read before has left, writes when something waits.
+        let flags = |read: &Vec<u8>, stuck: &Vec<u8>| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, read.is_empty());
+            flags.set(PollFlags::OUT, !stuck.is_empty());
+            flags
+        };
+        let mut fds = [
+            PollFd::new(client.get_ref(), flags(&up, &down)),
+            PollFd::new(&server, flags(&down, &up)),
+        ];
+        let patience = Timespec::try_from(PATIENCE).expect("a time");
+        assert_ne!(poll(&mut fds, Some(&patience))?, 0, "nothing moves");
+    }
+}
+
+/// TLS to the server goes through TLS to the proxy. More than any socket takes at once goes both ways.
+#[test]
+fn a_server_is_reached_by_tls_through_a_proxy_by_tls() {
+    const SIZE: usize = 8 * 1024 * 1024;
+    let server = Server::builder(|ws| {
+        let all = ws.recv()?;
+        ws.send(all)
+    });
+    let server = server
+        .max_size(SIZE)
+        .listen_tls("127.0.0.1:0", &LOCALHOST.tls());
+    let server = server.start().expect("the server starts");
+    let port = server.local_addr().port().expect("a port");
+    let proxy = Fake::new(&LOCALHOST, |_| {}, move |stream| tunnel(stream, port));
+    let client = Client::builder()
+        .ca(LOCALHOST.pem())
+        .max_size(SIZE)
+        .proxy(&*format!("https://localhost:{}", proxy.port));
+    let ws = client.connect(&format!("wss://localhost:{port}/"));
+    let ws = ws.expect("a connection through the proxy");
+    let message = Message::from(vec![7; SIZE]);
+    ws.send(message.clone()).expect("sent");
+    assert!(next(&ws) == message, "another message comes back");
+    drop(ws);
+    let ended = proxy.join().expect("a handshake with the proxy");
+    assert_eq!(ended.expect_err("an end").kind(), ErrorKind::UnexpectedEof);
 }
