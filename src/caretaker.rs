@@ -19,6 +19,7 @@ use crossbeam_channel::{Receiver, Sender};
 use log::error;
 use rustix::event::{PollFd, PollFlags};
 
+use crate::complaint::Complaint;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
@@ -122,6 +123,7 @@ struct Rounds {
 
 impl Rounds {
     fn run(mut self, requests: &Receiver<Request>, bell: &Bell) {
+        let mut troubled = Complaint::default();
         // A stop behind this look finds the bell unanswered or makes it ring, so that the poll
         // returns at once.
         while !bell.is_stopped() {
@@ -131,7 +133,7 @@ impl Rounds {
             fds.extend(full.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
             if let Err(failed) = wire::poll(&mut fds, next) {
                 // poll fails for want of kernel memory only; what waits is tried again.
-                error!("ws-caretaker cannot poll: {failed}");
+                troubled.tell(|| error!("ws-caretaker cannot poll: {failed}"));
                 thread::sleep(Duration::from_millis(100));
             }
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();

@@ -69,15 +69,20 @@ fn without_file_descriptors_clients_wait_and_are_served_later() {
     assert_eq!(waiting.answer().status, 101, "there is one again");
 }
 
+/// Of its address space, the bytes in use.
+fn address_space(daemon: &Daemon) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let size = status.lines().find_map(|l| l.strip_prefix("VmSize:"));
+    let size = size.unwrap().trim().trim_end_matches(" kB");
+    size.parse::<u64>().unwrap() * 1024
+}
+
 #[test]
 fn without_threads_clients_get_503_and_later_ones_are_served() {
     let (daemon, port) = serve("counter", &[]);
     let first = connect(port, "/");
     assert!(text(&first).contains("users"));
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let size = status.lines().find_map(|l| l.strip_prefix("VmSize:"));
-    let size = size.unwrap().trim().trim_end_matches(" kB");
-    let size = size.parse::<u64>().unwrap() * 1024;
+    let size = address_space(&daemon);
     // Room for much, but not for the stack of a thread, of 256 KiB.
     limit(&daemon, Resource::As, size + 200 * 1024);
 
@@ -94,4 +99,23 @@ fn without_threads_clients_get_503_and_later_ones_are_served() {
     limit(&daemon, Resource::As, size + (64 << 20));
     let ws = connect(port, "/");
     assert!(text(&ws).contains("users"));
+}
+
+/// Who is told that it is connected is served: its thread is there before.
+#[test]
+fn without_a_thread_for_the_connection_an_upgrade_gets_503() {
+    let (daemon, port) = serve("counter", &["-v"]);
+    let first = connect(port, "/");
+    assert!(text(&first).contains("users"));
+    let size = address_space(&daemon);
+    // Room for the stack of an opener, but not for two.
+    limit(&daemon, Resource::As, size + 450 * 1024);
+    for _ in 0..5 {
+        let mut raw = Raw::connect(port);
+        raw.send(upgrade_request("/", "").as_bytes());
+        assert_eq!(raw.answer().status, 503);
+    }
+    daemon.wait_line("handshake refused with 503: too few resources");
+    limit(&daemon, Resource::As, size + (64 << 20));
+    assert!(text(&connect(port, "/")).contains("users"));
 }
