@@ -108,6 +108,9 @@ impl Backlog {
             if self.first.capacity() > KEPT {
                 self.first = Vec::new();
             }
+            if self.len == 0 && self.states.capacity() > 0 {
+                self.clear();
+            }
         }
     }
 

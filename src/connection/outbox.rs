@@ -221,21 +221,24 @@ impl Outbox {
         self.drain(&mut state);
     }
 
-    /// Takes a pong that tungstenite has made. It leaves with the next flush. Only of a peer that
-    /// reads slowly is just the newest ping answered (RFC 6455, section 5.5.3): its pongs stay
-    /// bounded.
+    /// Takes a pong that tungstenite has made. It leaves with the next flush.
     pub(super) fn pong(&self, frame: &[u8]) {
         let mut state = self.state();
-        if !state.ending.is_open() {
-            return;
+        if state.ending.is_open() {
+            self.queue_control(&mut state, backlog::State::Pong, frame);
+            self.queued.store(true, Ordering::Relaxed);
+            if state.backlog.len() >= CORK {
+                self.drain_unless_blocked(&mut state);
+            }
         }
-        if state.blocked {
-            return state.backlog.replace(backlog::State::Pong, frame);
-        }
-        state.backlog.append(|out| out.extend_from_slice(frame));
-        self.queued.store(true, Ordering::Relaxed);
-        if state.backlog.len() >= CORK {
-            self.drain(&mut state);
+    }
+
+    /// Queues a ping or a pong. Of those for a peer that reads slowly only the newest stays, so that
+    /// they are bounded.
+    pub(super) fn queue_control(&self, state: &mut State, kind: backlog::State, frame: &[u8]) {
+        match state.blocked {
+            true => state.backlog.replace(kind, frame),
+            false => state.backlog.append(|out| out.extend_from_slice(frame)),
         }
     }
 

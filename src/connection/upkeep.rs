@@ -65,7 +65,7 @@ impl Outbox {
         let mut bytes = Vec::with_capacity(14);
         frame::encode(self.role, frame::PING, &payload, &mut bytes);
         debug!(target: keepalive::LOG, "{} > {}", self.name(), Shown(frame::PING, &payload));
-        state.backlog.replace(backlog::State::Ping, &bytes);
+        self.queue_control(state, backlog::State::Ping, &bytes);
         self.drain_unless_blocked(state);
     }
 

@@ -142,31 +142,23 @@ fn a_state_that_has_not_been_started_is_replaced_though_it_is_next() {
     assert_eq!(drain(&mut backlog, 1000), ["newer"]);
 }
 
-/// Twice as many states cost twice as much, not four times.
+/// Takes some 20 ms without optimisation; with a search through all of them 9 s.
 #[test]
 fn a_state_is_replaced_without_a_search() {
-    let spent = |topics: usize| {
-        let mut backlog = Backlog::default();
-        let frame = text("value");
-        let topics: Vec<Topic> = (0..topics).map(|i| format!("topic {i}").into()).collect();
-        let start = std::time::Instant::now();
-        for topic in topics.iter().chain(&topics) {
-            backlog.replace(State::Topic(topic.clone()), &frame);
-        }
-        stream(&mut backlog, "between");
-        for topic in &topics {
-            backlog.replace(State::Topic(topic.clone()), &frame);
-        }
-        assert_eq!(
-            backlog.len(),
-            (topics.len() + 1) * frame.len() + "between".len() - 5
-        );
-        start.elapsed()
-    };
-    let best = |topics| (0..3).map(|_| spent(topics)).min().expect("three runs");
-    let (few, many) = (best(500), best(20_000));
-    // 40 times as many: with a search it is 1600 times as much.
-    assert!(many < few * 400, "{few:?}, {many:?}");
+    let topics: Vec<Topic> = (0..5000).map(|i| format!("topic {i}").into()).collect();
+    let start = std::time::Instant::now();
+    let mut backlog = Backlog::default();
+    for topic in topics.iter().chain(&topics) {
+        backlog.replace(State::Topic(topic.clone()), &text("value"));
+    }
+    stream(&mut backlog, "between");
+    for topic in &topics {
+        backlog.replace(State::Topic(topic.clone()), &text("newer"));
+    }
+    let took = start.elapsed();
+    let texts = drain(&mut backlog, 1000);
+    assert!(texts.len() == 5001 && texts[0] == "between" && texts[5000] == "newer");
+    assert!(took < std::time::Duration::from_secs(1), "took {took:?}");
 }
 
 #[test]
@@ -183,5 +175,5 @@ fn the_cost_of_many_small_entries_counts() {
     for _ in 0..100 {
         backlog.advance(3);
     }
-    assert_eq!((backlog.size(), backlog.states.len()), (0, 0));
+    assert_eq!((backlog.size(), backlog.states.capacity()), (0, 0));
 }
