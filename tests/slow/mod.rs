@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::http::blemish;
 use crate::support::counter::PLUS;
-use crate::support::process::{Daemon, url_port};
+use crate::support::process::Daemon;
 use crate::support::raw::{
     Peer, Raw, close, exchange, get, header, join, masked, next_state, serve, text,
 };

@@ -28,7 +28,9 @@ fn a_reader_that_stops_gets_the_newest_state_when_it_reads_again() {
 #[test]
 #[cfg(feature = "tls")]
 fn a_reader_over_tls_that_stops_gets_the_newest_state_when_it_reads_again() {
-    use crate::support::{certificates::LOCALHOST, files::Folder, secure::Secure};
+    use crate::support::{
+        certificates::LOCALHOST, files::Folder, process::url_port, secure::Secure,
+    };
     let folder = Folder::new();
     folder.write("localhost.pem", LOCALHOST.combined());
     let file = folder.arg("localhost.pem");

@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use plainws::{Client, ClientBuilder, Result};
 
 use super::say::say;
+#[cfg(feature = "tls")]
 use crate::file;
 
 pub(crate) use args::Connect;
@@ -44,6 +45,7 @@ use dial::Dial;
 use end::Failure;
 
 /// All authorities of a system are a tenth of this.
+#[cfg(feature = "tls")]
 const MAX_CA: usize = 4 << 20;
 
 pub(crate) fn run(args: Connect) -> ExitCode {
