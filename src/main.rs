@@ -25,6 +25,8 @@ mod lock;
 #[allow(dead_code, reason = "the library uses more of it")]
 mod deadline;
 
+mod complaint;
+
 use std::process::ExitCode;
 
 use args::Command;

@@ -15,6 +15,8 @@
 mod apps;
 #[path = "../src/args.rs"]
 mod args;
+#[path = "../src/complaint.rs"]
+mod complaint;
 #[path = "../src/daemon/mod.rs"]
 mod daemon;
 #[path = "../src/deadline.rs"]

@@ -20,54 +20,50 @@ const FILES_A_LISTENER: u64 = 3;
 /// Threads at rest: main, signals, notification, hubs, caretaker, shutdown.
 const TASKS_AT_REST: u64 = 16;
 
-/// How much there is; `None` is without a limit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Limits {
-    files: Option<u64>,
-    tasks: Option<u64>,
-}
-
 /// Raises what may be raised, and refuses more connections than the limits carry.
 /// `metrics` is whether there is a listener for figures, which has guests of its own.
-pub(crate) fn prepare(max_connections: usize, listeners: usize, metrics: bool) -> Result<()> {
-    let limits = Limits {
-        files: raise_open_files(),
-        tasks: fs::read_to_string("/proc/self/cgroup")
-            .ok()
-            .and_then(|cgroups| tasks(&cgroups, Path::new("/sys/fs/cgroup")))
-            .into_iter()
-            .chain(own_tasks())
-            .min(),
-    };
+pub(super) fn prepare(max_connections: usize, listeners: usize, metrics: bool) -> Result<()> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let tasks = tasks(&cgroups, Path::new("/sys/fs/cgroup"));
+    let tasks = tasks.into_iter().chain(own_tasks()).min();
     let guests = if metrics { 2 * GUESTS } else { GUESTS };
     let listeners = listeners as u64 + u64::from(metrics);
-    Ok(check(max_connections as u64, guests, listeners, limits)?)
+    let max = max_connections as u64;
+    Ok(check(max, guests, listeners, raise_open_files(), tasks)?)
 }
 
+/// Whether there are as many open files and tasks as are needed at worst; `None` is without a limit.
 fn check(
     connections: u64,
     guests: u64,
     listeners: u64,
-    limits: Limits,
+    files: Option<u64>,
+    tasks: Option<u64>,
 ) -> std::result::Result<(), String> {
     let clients = connections.saturating_add(guests);
-    let files = clients.saturating_add(FILES_AT_REST + FILES_A_LISTENER * listeners);
-    if let Some(limit) = limits.files.filter(|&limit| limit < files) {
-        return Err(format!(
-            "--max-connections {connections} needs {files} open files, and the limit is {limit}: \
-             raise it (ulimit -n, or LimitNOFILE= of the service), or allow {} connections",
-            limit.saturating_sub(files - connections)
-        ));
+    let needed = clients.saturating_add(FILES_AT_REST + FILES_A_LISTENER * listeners);
+    let way_out = "ulimit -n, or LimitNOFILE= of the service";
+    is_enough(connections, needed, files, "open files", way_out)?;
+    let needed = clients.saturating_add(TASKS_AT_REST + listeners);
+    let way_out = "TasksMax= of the service, pids.max of its cgroup, ulimit -u";
+    is_enough(connections, needed, tasks, "threads", way_out)
+}
+
+fn is_enough(
+    connections: u64,
+    needed: u64,
+    limit: Option<u64>,
+    what: &str,
+    way_out: &str,
+) -> std::result::Result<(), String> {
+    match limit {
+        Some(limit) if limit < needed => Err(format!(
+            "--max-connections {connections} needs {needed} {what}, and the limit is {limit}: \
+             raise it ({way_out}), or allow {} connections",
+            limit.saturating_sub(needed - connections)
+        )),
+        _ => Ok(()),
     }
-    let tasks = clients.saturating_add(TASKS_AT_REST + listeners);
-    if let Some(limit) = limits.tasks.filter(|&limit| limit < tasks) {
-        return Err(format!(
-            "--max-connections {connections} needs {tasks} threads, and the limit is {limit}: \
-             raise it (TasksMax= of the service, pids.max of its cgroup, ulimit -u), or allow {} connections",
-            limit.saturating_sub(tasks - connections)
-        ));
-    }
-    Ok(())
 }
 
 /// What this user may have (ulimit -u), which does not hold for root.
@@ -90,34 +86,19 @@ fn raise_open_files() -> Option<u64> {
     }
 }
 
-/// The lowest pids.max of the cgroup that /proc/self/cgroup tells, and of those above it.
+/// The lowest pids.max of the cgroup (version 2) that /proc/self/cgroup tells, and of those above it.
 fn tasks(cgroups: &str, root: &Path) -> Option<u64> {
-    let mut lowest: Option<u64> = None;
-    for line in cgroups.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
-            continue;
-        };
-        // Version 2 alone; version 2 beside version 1; version 1.
-        let mounts: &[&str] = match controllers {
-            "" => &["", "unified"],
-            _ if controllers.split(',').any(|c| c == "pids") => &["pids"],
-            _ => continue,
-        };
-        for mount in mounts {
-            let mount = root.join(mount);
-            let group = mount.join(path.trim_start_matches('/'));
-            let groups = group.ancestors().take_while(|g| g.starts_with(&mount));
-            for group in groups {
-                let max = fs::read_to_string(group.join("pids.max")).unwrap_or_default();
-                // `max` is no number, and no limit.
-                if let Ok(max) = max.trim().parse::<u64>() {
-                    lowest = Some(lowest.map_or(max, |least| least.min(max)));
-                }
-            }
-        }
-    }
-    lowest
+    let group = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let group = root.join(group);
+    let groups = group
+        .ancestors()
+        .take_while(|group| group.starts_with(root));
+    let limits = groups.filter_map(|group| {
+        let max = fs::read_to_string(group.join("pids.max")).ok()?;
+        // `max` is no number, and no limit.
+        max.trim().parse().ok()
+    });
+    limits.min()
 }
 
 #[cfg(test)]
@@ -126,21 +107,17 @@ mod tests {
 
     #[test]
     fn what_the_limits_do_not_carry_is_refused_with_both_numbers() {
-        let limits = |files, tasks| Limits { files, tasks };
-        assert_eq!(check(u64::MAX, GUESTS, 3, limits(None, None)), Ok(()));
-        assert_eq!(
-            check(1000, GUESTS, 3, limits(Some(1169), Some(1147))),
-            Ok(())
-        );
-        let why = check(1000, GUESTS, 3, limits(Some(1168), None)).expect_err("a file too few");
+        assert_eq!(check(u64::MAX, GUESTS, 3, None, None), Ok(()));
+        assert_eq!(check(1000, GUESTS, 3, Some(1169), Some(1147)), Ok(()));
+        let why = check(1000, GUESTS, 3, Some(1168), None).expect_err("a file too few");
         for part in ["1000 needs 1169 open files", "limit is 1168", "allow 999 "] {
             assert!(why.contains(part), "{why}");
         }
-        let why = check(1000, GUESTS, 3, limits(None, Some(1146))).expect_err("a thread too few");
+        let why = check(1000, GUESTS, 3, None, Some(1146)).expect_err("a thread too few");
         for part in ["1000 needs 1147 threads", "limit is 1146", "allow 999 "] {
             assert!(why.contains(part), "{why}");
         }
-        let why = check(1000, GUESTS, 3, limits(Some(64), None)).expect_err("too few for any");
+        let why = check(1000, GUESTS, 3, Some(64), None).expect_err("too few for any");
         assert!(why.contains("allow 0 connections"), "{why}");
     }
 
@@ -160,10 +137,7 @@ mod tests {
         assert_eq!(of("0::/a/b\n"), Some(700));
         limit("a/b", "900\n");
         assert_eq!(of("0::/a/b\n"), Some(700));
-        limit("unified/s", "600\n");
-        assert_eq!(of("0::/s\n"), Some(600));
-        limit("pids/c", "500\n");
-        assert_eq!(of("7:memory:/c\n3:pids:/c\n0::/a\n"), Some(500));
+        assert_eq!(of("7:memory:/c\n0::/a\n"), Some(700));
         assert_eq!(of("7:memory:/c\nnonsense\n"), None);
     }
 }

@@ -22,44 +22,40 @@ const PAUSE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The way to the service manager.
-pub(crate) struct Notify {
-    thread: Option<JoinHandle<()>>,
-    /// Dropped at the end, which ends the thread.
-    ended: Option<Sender<()>>,
+pub(super) struct Notify {
     server: Arc<Server>,
+    /// Dropping the sender ends the thread.
+    thread: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Notify {
     /// Tells that all listeners stand, and starts to tell what follows.
-    pub(crate) fn ready(server: &Arc<Server>) -> Result<Notify> {
-        let mut notify = Notify {
-            thread: None,
-            ended: None,
-            server: Arc::clone(server),
-        };
+    pub(super) fn ready(server: &Arc<Server>) -> Result<Notify> {
+        let server = Arc::clone(server);
         if std::env::var_os("NOTIFY_SOCKET").is_none() {
-            return Ok(notify);
+            let thread = None;
+            return Ok(Notify { server, thread });
         }
-        let clients = server.connections();
-        tell(&[NotifyState::Ready, NotifyState::Status(&status(clients))]);
+        let told = server.connections();
+        tell(&[NotifyState::Ready, NotifyState::Status(&status(told))]);
         let (ended, end) = mpsc::channel();
         let rounds = Rounds {
-            server: Arc::clone(server),
+            server: Arc::clone(&server),
             end,
-            told: clients,
-            watchdog: sd_notify::watchdog_enabled().map(Watchdog::new),
+            told,
+            every: sd_notify::watchdog_enabled().map(|bites_after| bites_after / 2),
+            due: Instant::now(),
         };
         let thread = thread::Builder::new()
             .name("notify".to_owned())
             .spawn(move || rounds.run())
             .map_err(|error| format!("cannot start the thread that notifies systemd: {error}"))?;
-        notify.thread = Some(thread);
-        notify.ended = Some(ended);
-        Ok(notify)
+        let thread = Some((ended, thread));
+        Ok(Notify { server, thread })
     }
 
     /// Runs `reload`, of which the service manager is told its begin and its end.
-    pub(crate) fn reloading(&self, reload: impl FnOnce()) {
+    pub(super) fn reloading(&self, reload: impl FnOnce()) {
         // The time is what Type=notify-reload knows this reload by.
         match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -71,7 +67,7 @@ impl Notify {
     }
 
     /// The server closes its connections, which takes `limit` at most.
-    pub(crate) fn stopping(&self, limit: Duration) {
+    pub(super) fn stopping(&self, limit: Duration) {
         let clients = self.server.connections();
         let limit = u32::try_from((limit + GRACE).as_micros()).unwrap_or(u32::MAX);
         tell(&[
@@ -85,8 +81,8 @@ impl Notify {
 impl Drop for Notify {
     fn drop(&mut self) {
         // The server has been shut down, which ends the thread, too, where it waits for clients.
-        drop(self.ended.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some((ended, thread)) = self.thread.take() {
+            drop(ended);
             let _ = thread.join();
         }
     }
@@ -103,56 +99,27 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// When the watchdog is to be fed.
-struct Watchdog {
-    /// Half of the time after which it bites.
-    every: Duration,
-    due: Instant,
-}
-
-impl Watchdog {
-    fn new(bites_after: Duration) -> Watchdog {
-        Watchdog {
-            every: bites_after / 2,
-            due: Instant::now(),
-        }
-    }
-
-    /// Feeds it if every accept loop answers. If one does not it bites in the end, and the service
-    /// manager starts the service again.
-    fn feed(&mut self, server: &Server) {
-        self.due = Instant::now() + self.every;
-        if server.is_accepting(self.every / 2) {
-            tell(&[NotifyState::Watchdog]);
-        } else if server.wait_connections(usize::MAX, None).is_some() {
-            error!("an accept loop does not answer: the watchdog is not fed");
-        }
-    }
-}
-
 /// What the thread remembers.
 struct Rounds {
     server: Arc<Server>,
     end: Receiver<()>,
     /// The number of clients that the service manager knows.
     told: usize,
-    watchdog: Option<Watchdog>,
+    /// The watchdog, if there is one, is fed in half of the time after which it bites.
+    every: Option<Duration>,
+    due: Instant,
 }
 
 impl Rounds {
     fn run(mut self) {
         loop {
-            if let Some(watchdog) = &mut self.watchdog
-                && watchdog.due <= Instant::now()
+            if let Some(every) = self.every
+                && self.due <= Instant::now()
             {
-                watchdog.feed(&self.server);
+                self.due = Instant::now() + every;
+                self.feed(every / 2);
             }
-            let left = |watchdog: &Option<Watchdog>| {
-                let due = watchdog.as_ref().map(|w| w.due);
-                due.map(|due| due.saturating_duration_since(Instant::now()))
-            };
-            let left_now = left(&self.watchdog);
-            let Some(clients) = self.server.wait_connections(self.told, left_now) else {
+            let Some(clients) = self.server.wait_connections(self.told, self.left()) else {
                 return;
             };
             if clients == self.told {
@@ -160,10 +127,26 @@ impl Rounds {
             }
             tell(&[NotifyState::Status(&status(clients))]);
             self.told = clients;
-            let pause = left(&self.watchdog).map_or(PAUSE, |left| left.min(PAUSE));
+            let pause = self.left().map_or(PAUSE, |left| left.min(PAUSE));
             if self.end.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
+        }
+    }
+
+    /// The time until the watchdog is to be fed.
+    fn left(&self) -> Option<Duration> {
+        let left = self.due.saturating_duration_since(Instant::now());
+        self.every.map(|_| left)
+    }
+
+    /// Feeds the watchdog if every accept loop answers. If one does not it bites in the end, and the
+    /// service manager starts the service again.
+    fn feed(&self, limit: Duration) {
+        if self.server.is_accepting(limit) {
+            tell(&[NotifyState::Watchdog]);
+        } else if self.server.wait_connections(usize::MAX, None).is_some() {
+            error!("an accept loop does not answer: the watchdog is not fed");
         }
     }
 }

@@ -67,16 +67,16 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         None => (None, None),
     };
     let mut listeners = Vec::new();
-    for place in sockets::places(&args.listen)? {
-        let secure = is_secure(place.security, &place.name, keys.is_some())?;
-        listeners.push((place, secure));
+    for bound in sockets::bind(&args.listen)? {
+        let secure = is_secure(bound.security, &bound.name, keys.is_some())?;
+        listeners.push((bound, secure));
     }
     limits::prepare(
         args.max_connections,
         listeners.len(),
         figures_alone.is_some(),
     )?;
-    let owners: Vec<Option<App>> = listeners.iter().map(|(place, _)| place.app).collect();
+    let owners: Vec<Option<App>> = listeners.iter().map(|(bound, _)| bound.app).collect();
     let figures = Figures::new(&state);
     let shown = Arc::clone(&figures);
     let mut server = Server::builder(|_| Ok(()))
@@ -103,10 +103,10 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         server = server.hosts(args.host);
     }
     let mut places = Vec::new();
-    for (found, secure) in listeners {
-        let chosen = listen::is_open(&found.name);
-        let listener = found.listener;
-        places.push((chosen, place(found.app, secure, listener.local_addr())));
+    for (bound, secure) in listeners {
+        let chosen = listen::is_open(&bound.name);
+        let listener = bound.listener;
+        places.push((chosen, place(bound.app, secure, listener.local_addr())));
         server = match &keys {
             #[cfg(feature = "tls")]
             Some(keys) if secure => server.listen_tls(listener, keys.tls()),

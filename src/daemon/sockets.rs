@@ -10,6 +10,7 @@
 
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use listenfd::ListenFd;
 use log::info;
@@ -22,51 +23,48 @@ use crate::apps::App;
 use crate::escaped::Escaped;
 
 /// A bound listener, and what is served there.
-pub(crate) struct Place {
-    pub(crate) app: Option<App>,
-    pub(crate) security: Security,
-    pub(crate) listener: Listener,
+pub(super) struct Bound {
+    pub(super) app: Option<App>,
+    pub(super) security: Security,
+    pub(super) listener: Listener,
     /// For messages: the address as it was written, or the name of the socket.
-    pub(crate) name: String,
+    pub(super) name: String,
 }
 
 /// Takes over and binds all there is to listen on.
-pub(crate) fn places(wanted: &[Listen]) -> Result<Vec<Place>> {
-    let mut places = Vec::new();
+pub(super) fn bind(wanted: &[Listen]) -> Result<Vec<Bound>> {
+    let mut all = Vec::new();
     for (name, listener) in handed_over()? {
         let address = listener.local_addr();
-        let by_name = Named::parse(&name);
-        let by_address = wanted.iter().find(|w| is_at(w, address));
-        let by_port = wanted.iter().find(|w| has_port(w, address));
-        let same = by_address.or(by_port);
-        let app = by_name.app.or(same.and_then(|w| w.app));
-        let security = match by_name.security {
-            Security::Default => same.map_or(Security::Default, |w| w.security),
-            security => security,
+        let same = wanted.iter().find(|w| is_at(w, address));
+        let same = same.or_else(|| wanted.iter().find(|w| has_port(w, address)));
+        let (app, security) = match (named(&name), same) {
+            ((app, Security::Default), Some(same)) => (app.or(same.app), same.security),
+            ((app, security), same) => (app.or(same.and_then(|w| w.app)), security),
         };
         match name.as_str() {
             // sd_listen_fds_with_names(3)
             "unknown" => info!("socket without a name handed over: {address}"),
             name => info!("socket {} handed over: {address}", Escaped(name)),
         }
-        places.push(Place {
+        all.push(Bound {
             app,
             security,
             listener,
             name,
         });
     }
-    if !places.is_empty() && is_default(wanted) {
-        return Ok(places);
+    let handed = all.len();
+    if handed > 0 && is_default(wanted) {
+        return Ok(all);
     }
-    let handed = places.len();
     for wanted in wanted {
-        let mut handed = places[..handed].iter();
-        if handed.any(|place| covers(place.listener.local_addr(), wanted)) {
+        let mut handed = all[..handed].iter();
+        if handed.any(|bound| covers(bound.listener.local_addr(), wanted)) {
             continue;
         }
         for listener in Listener::bind(&wanted.address)? {
-            places.push(Place {
+            all.push(Bound {
                 app: wanted.app,
                 security: wanted.security,
                 listener,
@@ -74,7 +72,13 @@ pub(crate) fn places(wanted: &[Listen]) -> Result<Vec<Place>> {
             });
         }
     }
-    Ok(places)
+    Ok(all)
+}
+
+/// What a socket's name says, written as an application: `[tls+|plain+]counter`.
+fn named(name: &str) -> (Option<App>, Security) {
+    let (security, rest) = Security::parse(name);
+    (App::named(rest), security)
 }
 
 /// The sockets in `LISTEN_FDS`, if they are meant for this process, with their names.
@@ -131,29 +135,12 @@ fn socket_acceptconn(_: &impl AsFd) -> rustix::io::Result<bool> {
     Ok(true)
 }
 
-/// The name of a socket, written as an application: `[tls+|plain+]counter`.
-struct Named {
-    security: Security,
-    app: Option<App>,
-}
-
-impl Named {
-    fn parse(name: &str) -> Named {
-        let (security, rest) = Security::parse(name);
-        let app = App::named(rest);
-        Named { security, app }
-    }
-}
-
 /// Whether `--listen` names this very address.
 fn is_at(wanted: &Listen, address: &Address) -> bool {
     match address {
         Address::Unix(Some(path)) => {
-            wanted
-                .address
-                .strip_prefix("unix:")
-                .map(std::path::Path::new)
-                == Some(path)
+            let wanted = wanted.address.strip_prefix("unix:");
+            wanted.map(Path::new) == Some(path)
         }
         Address::Unix(None) => false,
         Address::Tcp(tcp) => match wanted.address.strip_prefix(':') {
@@ -174,11 +161,9 @@ fn covers(address: &Address, wanted: &Listen) -> bool {
 }
 
 fn has_port(wanted: &Listen, address: &Address) -> bool {
-    let port = wanted
-        .address
-        .rsplit_once(':')
-        .map(|(_, port)| port.parse());
-    port.and_then(|port| port.ok()) == address.port() && address.port().is_some()
+    let port = wanted.address.rsplit_once(':').map(|(_, port)| port);
+    let port = port.and_then(|port| port.parse().ok());
+    port.is_some() && port == address.port()
 }
 
 /// Whoever writes the default addresses means the same by them as who writes none.
@@ -211,7 +196,7 @@ mod tests {
             assert!(!is_at(&wanted(text), &tcp(address)), "{text} {address}");
         }
         assert!(has_port(&wanted("127.0.0.1:80"), &tcp("0.0.0.0:80")));
-        let unix = Address::Unix(Some(std::sync::Arc::from(std::path::Path::new("/run/a"))));
+        let unix = Address::Unix(Some(std::sync::Arc::from(Path::new("/run/a"))));
         assert!(is_at(&wanted("unix:/run/a"), &unix));
         assert!(!is_at(&wanted("unix:/run/b"), &unix));
         assert!(!has_port(&wanted("unix:/run/b"), &unix));
@@ -219,15 +204,11 @@ mod tests {
 
     #[test]
     fn a_name_is_an_application_with_tls_or_without() {
-        let parsed = |name: &str| {
-            let Named { app, security } = Named::parse(name);
-            (app, security)
-        };
-        assert_eq!(parsed("counter"), (Some(App::Counter), Security::Default));
-        assert_eq!(parsed("plain+clock"), (Some(App::Clock), Security::Plain));
-        assert_eq!(parsed("tls+hello"), (Some(App::Hello), Security::Tls));
-        assert_eq!(parsed("plainws.socket"), (None, Security::Default));
-        assert_eq!(parsed("plain+"), (None, Security::Plain));
+        assert_eq!(named("counter"), (Some(App::Counter), Security::Default));
+        assert_eq!(named("plain+clock"), (Some(App::Clock), Security::Plain));
+        assert_eq!(named("tls+hello"), (Some(App::Hello), Security::Tls));
+        assert_eq!(named("plainws.socket"), (None, Security::Default));
+        assert_eq!(named("plain+"), (None, Security::Plain));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The files of a value in its directory: how they are locked, read and replaced. Blocking, and
-//! for one thread at a time; the directory is opened once, so that all of it happens in one place.
+//! for one thread at a time; the directory is opened once, so that all of it happens in one place, and
+//! locked as long, against a second process.
 //!
 //! | name | what it is |
 //! |---|---|
 //! | `counter.json` | the newest value; once it is there, it is there at every moment |
 //! | `counter.json.previous` | the value before |
 //! | `counter.json.new` | a value being written; whatever is found there is removed |
-//! | `counter.json.lock` | locked while a process uses the others |
 
 use std::fmt;
 use std::fs::File;
@@ -27,18 +27,13 @@ const SECRET: Mode = Mode::from_raw_mode(0o600);
 
 pub(super) struct Files {
     path: PathBuf,
+    /// Locked; the lock ends with the process, however that dies.
     directory: File,
-    /// The lock ends with the process, however that dies.
-    lock: File,
-    names: Names,
-    /// The value in the newest file, if that is a good one: only such a one becomes the previous.
-    saved: Option<Vec<u8>>,
-}
-
-struct Names {
     newest: String,
     previous: String,
     new: String,
+    /// The value in the newest file, if that is a good one: only such a one becomes the previous.
+    saved: Option<Vec<u8>>,
 }
 
 /// What is found under a name.
@@ -98,33 +93,41 @@ impl Files {
         let access = Access::WRITE_OK | Access::EXEC_OK;
         rustix::fs::accessat(&directory, ".", access, AtFlags::empty())
             .map_err(|error| unusable(error.into()))?;
+        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Failed::Locked(format!(
+                    "the state in {} is in use by another process: end that, or take another \
+                     directory",
+                    path.display()
+                )));
+            }
+            Err(error) => return Err(unusable(error.into())),
+        }
         let mut files = Files {
             path: path.to_owned(),
-            lock: lock(path, &directory, &format!("{name}.lock"))?,
             directory,
-            names: Names {
-                newest: name.to_owned(),
-                previous: format!("{name}.previous"),
-                new: format!("{name}.new"),
-            },
+            newest: name.to_owned(),
+            previous: format!("{name}.previous"),
+            new: format!("{name}.new"),
             saved: None,
         };
         let value = files.read(parse)?;
         // Left by a process that was killed while it wrote.
-        let _ = files.remove(&files.names.new);
+        let _ = files.remove(&files.new);
         Ok((files, value))
     }
 
     fn read<T>(&mut self, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Failed> {
-        let (newest, previous) = (self.newest(), self.shown(&self.names.previous));
-        let why = match self.find(&self.names.newest, &parse)? {
+        let (newest, previous) = (self.newest(), self.shown(&self.previous));
+        let why = match self.find(&self.newest, &parse)? {
             Found::Value(value, content) => {
                 self.saved = Some(content);
                 return Ok(Some(value));
             }
             Found::Nothing => {
                 // Saving never takes the newest file away, so a person did.
-                if let Ok(Found::Value(..)) = self.find(&self.names.previous, &parse) {
+                if let Ok(Found::Value(..)) = self.find(&self.previous, &parse) {
                     warn!(
                         "{newest} is not there, starting anew; the value before is still in \
                          {previous}: to have it back, stop and rename that file"
@@ -134,7 +137,7 @@ impl Files {
             }
             Found::Damaged(why) => why,
         };
-        let also = match self.find(&self.names.previous, &parse)? {
+        let also = match self.find(&self.previous, &parse)? {
             Found::Value(value, _) => {
                 warn!("{newest} is damaged, {why}; going on with the value before, of {previous}");
                 return Ok(Some(value));
@@ -160,7 +163,7 @@ impl Files {
             Err(Errno::LOOP) => return damaged("it is a symbolic link"),
             // A socket, or a device that is not there.
             Err(Errno::NXIO | Errno::NODEV) => return damaged("it is not a regular file"),
-            Err(error) => return Err(self.failed("read", name, error.into())),
+            Err(error) => return Err(self.unreadable(name, &error.into())),
         };
         let content = match file::read_open(&file, MAX_VALUE + sealed::FRAME) {
             Ok((content, _)) => content,
@@ -171,7 +174,7 @@ impl Files {
             {
                 return damaged(&error.to_string());
             }
-            Err(error) => return Err(self.failed("read", name, error)),
+            Err(error) => return Err(self.unreadable(name, &error)),
         };
         match sealed::open(&content) {
             Err(flaw) => damaged(&flaw.to_string()),
@@ -187,27 +190,22 @@ impl Files {
     /// this returns it is on disk. After an error either may be there, and no other file.
     pub(super) fn replace(&mut self, value: &[u8]) -> Result<(), Failed> {
         self.try_replace(value).map_err(|error| {
-            let _ = self.remove(&self.names.new);
+            let _ = self.remove(&self.new);
             Failed::io(format_args!("cannot save {}", self.newest()), &error)
         })
     }
 
     fn try_replace(&mut self, value: &[u8]) -> io::Result<()> {
-        let (directory, names) = (&self.directory, &self.names);
         let content = sealed::seal(value);
         // A new file each time: after a failed fsync nobody knows what is in the old one.
-        self.write(&names.new, &content)?;
+        self.write(&self.new, &content)?;
         if self.saved.is_some() {
             self.keep()?;
         }
-        rustix::fs::renameat(
-            directory,
-            names.new.as_str(),
-            directory,
-            names.newest.as_str(),
-        )?;
+        let (from, to) = (self.new.as_str(), self.newest.as_str());
+        rustix::fs::renameat(&self.directory, from, &self.directory, to)?;
         self.saved = Some(value.to_vec());
-        match directory.sync_all() {
+        match self.directory.sync_all() {
             // Some file systems cannot do that for a directory.
             Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
             synced => synced,
@@ -216,11 +214,10 @@ impl Files {
 
     /// Gives the newest file the previous one's name, too.
     fn keep(&self) -> io::Result<()> {
-        let (directory, names) = (&self.directory, &self.names);
         // A link does not replace; until it is there, the newest file is the only one, and good.
-        self.remove(&names.previous)?;
-        let (from, to) = (names.newest.as_str(), names.previous.as_str());
-        match rustix::fs::linkat(directory, from, directory, to, AtFlags::empty()) {
+        self.remove(&self.previous)?;
+        let (at, from, to) = (&self.directory, &*self.newest, &*self.previous);
+        match rustix::fs::linkat(at, from, at, to, AtFlags::empty()) {
             // Somebody has taken it away: what is not there needs no second name. A file system
             // without links (FAT) has no previous value.
             Ok(()) | Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
@@ -251,15 +248,15 @@ impl Files {
 
     /// The newest file, for messages.
     pub(super) fn newest(&self) -> String {
-        self.shown(&self.names.newest)
+        self.shown(&self.newest)
     }
 
     fn shown(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
     }
 
-    fn failed(&self, what: &str, name: &str, error: io::Error) -> Failed {
-        Failed::io(format_args!("cannot {what} {}", self.shown(name)), &error)
+    fn unreadable(&self, name: &str, error: &io::Error) -> Failed {
+        Failed::io(format_args!("cannot read {}", self.shown(name)), error)
     }
 }
 
@@ -267,30 +264,6 @@ impl Drop for Files {
     fn drop(&mut self) {
         // Closing is not enough: a program that another thread is just starting has a copy of the
         // descriptor until it runs.
-        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
-    }
-}
-
-fn lock(path: &Path, directory: &File, name: &str) -> Result<File, Failed> {
-    let failed = |error: io::Error| {
-        let shown = path.join(name);
-        Failed::io(format_args!("cannot lock {}", shown.display()), &error)
-    };
-    // Open for reading only: a file open for writing would keep its file system from being made
-    // read-only. NONBLOCK and NOFOLLOW as for the others.
-    let kind = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let flags = OFlags::RDONLY | OFlags::CREATE | kind;
-    let file = rustix::fs::openat(directory, name, flags, SECRET);
-    let file = File::from(file.map_err(|error| failed(error.into()))?);
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is not a regular file")));
-    }
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(Failed::Locked(format!(
-            "the state in {} is in use by another process: end that, or take another directory",
-            path.display()
-        ))),
-        Err(error) => Err(failed(error.into())),
+        let _ = rustix::fs::flock(&self.directory, FlockOperation::Unlock);
     }
 }

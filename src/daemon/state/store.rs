@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use log::{error, warn};
 
 use super::files::{Failed, Files};
+use crate::complaint::Complaint;
 use crate::deadline::Deadline;
 use crate::lock::{Lock, Signal};
 
@@ -47,7 +48,6 @@ struct Inner {
 }
 
 /// What is still to be written, and how writing goes.
-#[derive(Default)]
 struct Pending {
     newest: Option<Vec<u8>>,
     /// What is on disk, if that is known.
@@ -57,6 +57,8 @@ struct Pending {
     /// Set while saving fails: how long to wait before the next try.
     pause: Option<Duration>,
     complaint: Complaint,
+    /// That saving fails was told, and not yet that it works again.
+    told: bool,
     saves: u64,
     failures: u64,
     ending: bool,
@@ -74,10 +76,7 @@ impl Store {
         let (files, value) = Files::open(directory, name, parse)?;
         let inner = Arc::new(Inner {
             name: files.newest(),
-            pending: Lock::new(Pending {
-                saved: files.saved().map(<[u8]>::to_vec),
-                ..Pending::default()
-            }),
+            pending: Lock::new(Pending::new(files.saved().map(<[u8]>::to_vec))),
             files: Lock::new(files),
             changed: Signal::new(),
         });
@@ -211,6 +210,21 @@ impl Inner {
 }
 
 impl Pending {
+    fn new(saved: Option<Vec<u8>>) -> Pending {
+        Pending {
+            newest: None,
+            saved,
+            written_at: None,
+            is_writing: false,
+            pause: None,
+            complaint: Complaint::every(TELL_EVERY),
+            told: false,
+            saves: 0,
+            failures: 0,
+            ending: false,
+        }
+    }
+
     fn is_unsaved(&self) -> bool {
         self.newest.is_some() && self.newest != self.saved
     }
@@ -237,7 +251,7 @@ impl Pending {
         self.saved = Some(value);
         self.saves += 1;
         self.pause = None;
-        if self.complaint.is_over() {
+        if std::mem::take(&mut self.told) {
             warn!("{name} is saved again");
         }
     }
@@ -248,33 +262,10 @@ impl Pending {
         self.failures += 1;
         let next = self.pause.map_or(INTERVAL, |pause| pause * 2);
         self.pause = Some(next.min(MAX_PAUSE));
-        if self.complaint.is_due(Instant::now()) {
+        self.complaint.tell(|| {
             error!("{error}; the value is kept in memory, and saving tried again");
-        }
-    }
-}
-
-/// Says what lasts once a minute, also if it comes and goes, and once that it is over.
-#[derive(Default)]
-struct Complaint {
-    told: Option<Instant>,
-    open: bool,
-}
-
-impl Complaint {
-    fn is_due(&mut self, now: Instant) -> bool {
-        let due = self
-            .told
-            .is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY);
-        if due {
-            self.told = Some(now);
-            self.open = true;
-        }
-        due
-    }
-
-    fn is_over(&mut self) -> bool {
-        std::mem::take(&mut self.open)
+            self.told = true;
+        });
     }
 }
 
@@ -283,26 +274,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trouble_is_told_once_a_minute_and_its_end_once() {
-        let mut complaint = Complaint::default();
-        let start = Instant::now();
-        let mut due = |seconds| complaint.is_due(start + Duration::from_secs(seconds));
-        let told: Vec<u64> = (0..200).filter(|&second| due(second)).collect();
-        assert_eq!(told, [0, 60, 120, 180]);
-        assert!(complaint.is_over() && !complaint.is_over());
-        // It comes back within the minute: there is nothing new to say.
-        assert!(!complaint.is_due(start + Duration::from_secs(201)));
-        assert!(!complaint.is_over());
-        assert!(complaint.is_due(start + Duration::from_secs(240)));
-    }
-
-    #[test]
     fn a_write_that_does_not_end_is_a_failure() {
         let start = Instant::now();
         let mut pending = Pending {
             written_at: Some(start),
             is_writing: true,
-            ..Pending::default()
+            ..Pending::new(None)
         };
         assert!(!pending.is_failing(start + HUNG));
         assert!(pending.is_failing(start + HUNG + Duration::from_millis(1)));
@@ -314,7 +291,7 @@ mod tests {
     fn tries_become_rarer_up_to_ten_seconds() {
         let mut pending = Pending {
             newest: Some(b"5".to_vec()),
-            ..Pending::default()
+            ..Pending::new(None)
         };
         let start = Instant::now();
         assert!(pending.due().has_passed(), "the first is for now");

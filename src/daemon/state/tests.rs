@@ -74,7 +74,7 @@ fn two_values() -> TempDir {
     directory
 }
 
-/// The files of a directory with their content, but the lock.
+/// The files of a directory with their content.
 fn files(directory: &TempDir) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(directory.path()).unwrap();
     let files = entries.map(|entry| {
@@ -82,7 +82,7 @@ fn files(directory: &TempDir) -> BTreeMap<String, Vec<u8>> {
         let content = fs::read(entry.path()).unwrap_or_default();
         (entry.file_name().into_string().unwrap(), content)
     });
-    files.filter(|(name, _)| !name.ends_with(".lock")).collect()
+    files.collect()
 }
 
 fn names(directory: &TempDir) -> Vec<String> {
