@@ -2,11 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+/// Unless somebody says otherwise.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// One trouble; belongs to the thread that meets it.
 #[derive(Debug)]
 pub(crate) struct Complaint {
     every: Duration,
     told: Option<Instant>,
+}
+
+impl Default for Complaint {
+    fn default() -> Complaint {
+        Complaint::every(TELL_EVERY)
+    }
 }
 
 impl Complaint {

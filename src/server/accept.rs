@@ -28,9 +28,6 @@ use crate::server::shared::Shared;
 use crate::tls::Tls;
 use crate::wire::{self, Wire};
 
-/// A lasting trouble is told this often.
-const TELL_EVERY: Duration = Duration::from_secs(10);
-
 /// How long the loop rests when the system refuses to accept.
 const REST: Duration = Duration::from_millis(100);
 
@@ -75,8 +72,8 @@ impl Acceptor {
     /// Only when the listener itself is broken.
     fn run(&self) -> io::Result<()> {
         let bell = &self.pulse.bell;
-        let mut turned_away = Complaint::every(TELL_EVERY);
-        let mut refused = Complaint::every(TELL_EVERY);
+        let mut turned_away = Complaint::default();
+        let mut refused = Complaint::default();
         // The listener may stay ready, so that poll would spin. Only a ring ends the rest early.
         let mut rest = |error: &io::Error| {
             let name = self.listener.local_addr();
