@@ -133,6 +133,29 @@ fn a_newcomer_gets_what_is_sent_after_it_joined() {
 }
 
 #[test]
+fn a_registered_connection_asks_under_its_own_id() {
+    let hub = Hub::builder(0).start().unwrap();
+    let pairs = [(); 2].map(|()| Pair::new(Role::Server));
+    let users = pairs.each_ref().map(|pair| hub.register(&pair.ours));
+    for user in &users {
+        user.update(|count, clients, id| {
+            *count += 1;
+            clients.publish_text("count", *count);
+            clients.send_to(id, format!("your {count}"));
+            // Neither keeps anything of the text before.
+            clients.publish_text("count", format_args!("{count}!"));
+        });
+    }
+    let expected = [
+        ["1", "your 1", "1!", "2", "2!"],
+        ["1", "1!", "2", "your 2", "2!"],
+    ];
+    for (pair, expected) in pairs.iter().zip(expected) {
+        assert_eq!(expected.map(|_| pair.theirs.recv().unwrap()), expected);
+    }
+}
+
+#[test]
 fn a_panic_in_an_update_ends_only_the_update() {
     let hub = hub(1);
     hub.update(|_, _| panic!("of a test, on purpose"));
