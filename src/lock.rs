@@ -29,7 +29,6 @@ impl<T> Lock<T> {
         }
     }
 
-    #[allow(dead_code, reason = "its users follow")]
     pub(crate) fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,7 +47,6 @@ impl Signal {
         self.0.notify_one();
     }
 
-    #[allow(dead_code, reason = "its users follow")]
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }
