@@ -63,6 +63,7 @@ impl Network {
     }
 }
 
+/// This address alone.
 impl From<IpAddr> for Network {
     fn from(ip: IpAddr) -> Network {
         let ip = ip.to_canonical();

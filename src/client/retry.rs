@@ -85,7 +85,9 @@ impl ClientBuilder {
             max_delay: MAX_DELAY,
             attempts: None,
             on_failure: None,
-            stopper: Stopper::default(),
+            stopper: Stopper {
+                stop: Arc::default(),
+            },
             delay: None,
             failures: 0,
             given: None,
@@ -218,7 +220,7 @@ fn may_pass(error: &Error) -> bool {
 }
 
 /// Ends a [`Retry`], from any thread. A clone stops the same one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Stopper {
     stop: Arc<Stop>,
 }
