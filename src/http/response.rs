@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
+use tungstenite::http::StatusCode;
+
 /// An HTTP answer: a page, or the refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -106,29 +108,8 @@ impl Response {
 }
 
 fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        414 => "URI Too Long",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        _ => "",
-    }
+    let known = StatusCode::from_u16(status).ok();
+    known.and_then(|code| code.canonical_reason()).unwrap_or("")
 }
 
 #[cfg(test)]

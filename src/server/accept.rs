@@ -148,10 +148,9 @@ impl Acceptor {
 }
 
 fn is_broken(error: &io::Error) -> bool {
-    let broken = [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP];
-    broken
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    use Errno as E;
+    let errno = error.raw_os_error().map(E::from_raw_os_error);
+    matches!(errno, Some(E::BADF | E::INVAL | E::NOTSOCK | E::OPNOTSUPP))
 }
 
 fn is_passing(error: &io::Error) -> bool {
