@@ -1,67 +1,44 @@
 //! An `Event` as one JSON object on one line, for `--json`. Plain data and text.
 
 use data_encoding::BASE64;
-use plainws::{Closed, Message};
-use serde::Serialize;
+use plainws::Message;
+use serde_json::Value;
 
 use super::event::{Event, ending};
 
-/// The shapes that `connect --help` documents.
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-enum Shape<'a> {
-    Open {
-        uri: &'a str,
-        subprotocol: Option<&'a str>,
-    },
-    Message {
-        #[serde(rename = "type")]
-        kind: &'a str,
-        data: &'a str,
-    },
-    Close {
-        code: u16,
-        reason: &'a str,
-        clean: bool,
-        lost: Option<&'a str>,
-    },
-}
-
-/// The line without its end; `None` for what is told on stderr only. `uri` is shown as it is.
+/// The line without its end, as `connect --help` documents it; `None` for what is told on stderr only.
+/// `uri` is shown as it is.
 pub(super) fn line(event: &Event, uri: &str) -> Option<String> {
-    match event {
-        Event::Open(subprotocol) => text(&Shape::Open {
-            uri,
-            subprotocol: subprotocol.as_deref(),
-        }),
-        Event::Message(Message::Text(data)) => text(&Shape::Message { kind: "text", data }),
-        Event::Message(Message::Binary(bytes)) => text(&Shape::Message {
-            kind: "binary",
-            data: &BASE64.encode(bytes),
-        }),
-        Event::Closed(closed) => close(closed),
-        Event::Note(_) => None,
-    }
-}
-
-fn close(closed: &Closed) -> Option<String> {
-    let (code, reason) = ending(closed);
-    text(&Shape::Close {
-        code: code.0,
-        // What a connection was lost by has a field of its own.
-        reason: if code.0 == 1006 { "" } else { &reason },
-        clean: closed.received.is_some() && closed.sent.is_some(),
-        lost: closed.lost.as_deref(),
-    })
-}
-
-fn text(shape: &Shape<'_>) -> Option<String> {
-    // Strings and numbers can always be written.
-    serde_json::to_string(shape).ok()
+    let members = match event {
+        Event::Open(subprotocol) => {
+            let (uri, subprotocol) = (Value::from(uri), Value::from(subprotocol.as_deref()));
+            format!(r#""open","uri":{uri},"subprotocol":{subprotocol}"#)
+        }
+        Event::Message(message) => {
+            let (kind, data) = match message {
+                Message::Text(text) => ("text", Value::from(text.as_str())),
+                Message::Binary(bytes) => ("binary", BASE64.encode(bytes).into()),
+            };
+            format!(r#""message","type":"{kind}","data":{data}"#)
+        }
+        Event::Closed(closed) => {
+            let (code, reason) = ending(closed);
+            let code = code.0;
+            // What a connection was lost by has a member of its own.
+            let reason = Value::from(if code == 1006 { "" } else { &reason });
+            let clean = closed.received.is_some() && closed.sent.is_some();
+            let lost = Value::from(closed.lost.as_deref());
+            format!(r#""close","code":{code},"reason":{reason},"clean":{clean},"lost":{lost}"#)
+        }
+        Event::Note(_) => return None,
+    };
+    Some(format!(r#"{{"event":{members}}}"#))
 }
 
 #[cfg(test)]
 mod tests {
+    use plainws::Closed;
+
     use super::*;
 
     #[test]
