@@ -97,6 +97,8 @@ impl Connection {
         let (bytes_in, bytes_out) = (inner.outbox.wire.received(), inner.outbox.wire.sent());
         let code = closed.code().0;
         info!(
+            // Of the connection, in whichever file of it this stands.
+            target: "plainws::connection",
             connection = id,
             peer:% = caller,
             path:% = path,

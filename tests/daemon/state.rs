@@ -1,70 +1,39 @@
 //! The counter's value across restarts: kept, damaged, locked, killed, and a disk that does not
 //! take it.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
+use crate::support::counter::{NAME, PLUS, add, joined, saved, saving as counter, value};
+use crate::support::files::{Folder, set_mode};
 use crate::support::process::run_by;
 
-const PLUS: &str = r#"{"action":"plus"}"#;
-const NAME: &str = "counter.json";
-
-fn path(directory: &TempDir) -> String {
-    directory.path().display().to_string()
+/// The command of a daemon that saves into this folder.
+fn serving(folder: &str) -> Command {
+    plainws_command(&[
+        "serve",
+        "--listen",
+        "counter=127.0.0.1:0",
+        "--state-dir",
+        folder,
+    ])
 }
 
-fn counter(directory: &TempDir, more: &[&str]) -> (Daemon, u16) {
-    serve(
-        "counter",
-        &[&["--state-dir", &path(directory)], more].concat(),
-    )
-}
-
-/// The value of a message of the counter, if it is one with a value.
-fn value(text: &str) -> Option<i64> {
-    let value = text.strip_prefix(r#"{"type":"state","value":"#)?;
-    Some(value.strip_suffix('}')?.parse().expect("a number"))
-}
-
+/// The command fails with the code and one line, which tells these.
 #[track_caller]
-fn next_value(ws: &Connection) -> i64 {
-    loop {
-        if let Some(value) = value(&text(ws)) {
-            return value;
-        }
+fn fails(command: Command, code: i32, told: &[&str]) {
+    let (got, lines) = end_of(command);
+    assert_eq!((got, lines.len()), (code, 1), "{lines:#?}");
+    for told in told {
+        assert!(lines[0].contains(told), "{told}: {lines:#?}");
     }
 }
 
-/// A client of the counter, and the value that it was told at first.
-#[track_caller]
-fn joined(port: u16) -> (Connection, i64) {
-    let ws = connect(port, "/");
-    let value = next_value(&ws);
-    (ws, value)
-}
-
-/// Adds one as often, and waits to see it.
-#[track_caller]
-fn add(ws: &Connection, times: i64) -> i64 {
-    for _ in 0..times {
-        ws.send(PLUS).unwrap();
-    }
-    let mut last = 0;
-    for _ in 0..times {
-        last = next_value(ws);
-    }
-    last
-}
-
-/// What is on disk under the newest file's name.
-#[track_caller]
-fn saved(directory: &TempDir) -> Option<i64> {
-    let content = fs::read(directory.path().join(NAME)).ok()?;
-    let json: serde_json::Value = serde_json::from_slice(&content).unwrap();
-    json["value"].as_i64()
+/// Whether this process may do everything; else its own permissions are those to test with.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// A file as a daemon would write it.
@@ -80,15 +49,6 @@ fn file_of(value: &str) -> String {
     )
 }
 
-/// The names of all files.
-fn files(directory: &TempDir) -> Vec<String> {
-    let entries = fs::read_dir(directory.path()).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.collect();
-    names.sort();
-    names
-}
-
 fn health(port: u16, query: &str) -> (u16, String) {
     let answer = exchange(port, get(&format!("/healthz{query}"), ""));
     (answer.status, answer.body)
@@ -99,57 +59,58 @@ fn degraded(port: u16) -> bool {
 }
 
 #[test]
-fn the_value_survives_a_restart() {
-    let directory = directory();
-    let (daemon, port) = counter(&directory, &[]);
+fn the_value_survives_a_restart_in_the_directory_that_is_named() {
+    let folder = Folder::new();
+    let (daemon, port) = counter(&folder, &[]);
     daemon.wait_line("counter starts with 0: there is no ");
     let (ws, first) = joined(port);
     assert_eq!((first, add(&ws, 5)), (0, 5));
     stopped(daemon);
-    let (daemon, port) = counter(&directory, &[]);
+    let (daemon, port) = counter(&folder, &[]);
     daemon.wait_line("counter starts with 5, from ");
     assert_eq!(joined(port).1, 5);
     stopped(daemon);
-}
 
-#[test]
-fn without_a_directory_nothing_is_saved() {
-    let directory = directory();
-    let mut command = plainws_command(&["serve", "--listen", "counter=127.0.0.1:0"]);
-    command.current_dir(directory.path());
-    let daemon = Daemon::spawn(command);
-    let port = url_port(&daemon.wait_line("counter at http"));
-    assert_eq!(add(&joined(port).0, 3), 3);
-    let threads = daemon.threads();
-    assert!(!threads.contains(&"ws-store".to_owned()), "{threads:?}");
-    stopped(daemon);
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn the_directory_of_systemd_is_used_unless_another_is_named() {
-    let (first, second, given) = (directory(), directory(), directory());
-    let run = |more: &[(&str, &str)]| {
+    // The directory of systemd is used unless another is named; without any nothing is saved.
+    let (first, second, given) = (Folder::new(), Folder::new(), Folder::new());
+    let list = format!("{}:{}", first.arg(""), second.arg(""));
+    let given_dir = given.arg("");
+    for (variables, value) in [
+        (&[("STATE_DIRECTORY", &*list)][..], 1),
+        (&[("STATE_DIRECTORY", &list)], 2),
+        (
+            &[
+                ("STATE_DIRECTORY", &list),
+                ("PLAINWS_STATE_DIR", &given_dir),
+            ],
+            1,
+        ),
+        (&[], 1),
+        (&[], 1),
+    ] {
         let mut command = plainws_command(&["serve", "--listen", "counter=127.0.0.1:0"]);
-        let list = format!("{}:{}", path(&first), path(&second));
-        command.env("STATE_DIRECTORY", list);
-        command.envs(more.iter().copied());
-        let daemon = Daemon::spawn(command);
+        command.envs(variables.iter().copied());
+        let daemon = Daemon::spawn({
+            command.current_dir(second.path(""));
+            command
+        });
         let port = url_port(&daemon.wait_line("counter at http"));
-        let value = add(&joined(port).0, 1);
+        assert_eq!(add(&joined(port).0, 1), value);
+        let saves = daemon.threads().contains(&"ws-store".to_owned());
+        assert_eq!(saves, !variables.is_empty(), "a thread that saves");
         stopped(daemon);
-        value
-    };
-    assert_eq!((run(&[]), run(&[])), (1, 2));
-    assert_eq!(run(&[("PLAINWS_STATE_DIR", &path(&given))]), 1);
+    }
     assert_eq!((saved(&first), saved(&given)), (Some(2), Some(1)));
-    assert_eq!(files(&second), [""; 0]);
+    assert_eq!(second.names(), [""; 0]);
+    let mut always = plainws_command(&["serve", "--listen", "counter=127.0.0.1:0"]);
+    always.args(["--sync", "always"]);
+    fails(always, 2, &["--state-dir"]);
 }
 
 #[test]
 fn what_clients_saw_last_is_saved_when_a_signal_stops_it_under_load() {
     for sync in ["second", "always"] {
-        let directory = directory();
+        let directory = Folder::new();
         let (mut daemon, port) = counter(&directory, &["--sync", sync]);
         let (sent, seen) = (AtomicI64::new(0), AtomicI64::new(0));
         thread::scope(|scope| {
@@ -188,22 +149,22 @@ fn what_clients_saw_last_is_saved_when_a_signal_stops_it_under_load() {
         // What still was on its way may have been changed, and not been told any more.
         let possible = seen.into_inner()..=sent.into_inner();
         assert!(possible.contains(&saved), "{saved}, not in {possible:?}");
-        assert_eq!(files(&directory), [NAME, "counter.json.previous"]);
+        assert_eq!(directory.names(), [NAME, "counter.json.previous"]);
     }
 }
 
 #[test]
 fn an_idle_daemon_writes_nothing_and_the_thread_of_its_store_sleeps() {
-    let directory = directory();
+    let directory = Folder::new();
     let (daemon, port) = counter(&directory, &[]);
     let (ws, _) = joined(port);
     assert_eq!(
-        files(&directory),
+        directory.names(),
         [""; 0],
         "a client that looks changes nothing"
     );
     add(&ws, 1);
-    let file = directory.path().join(NAME);
+    let file = directory.path(NAME);
     let inode = || Some(fs::metadata(&file).ok()?.ino());
     let before = wait_until("the value to be saved", PATIENCE, inode);
     let switches = || {
@@ -235,163 +196,95 @@ fn an_idle_daemon_writes_nothing_and_the_thread_of_its_store_sleeps() {
 
 #[test]
 fn a_second_daemon_on_the_same_directory_is_refused() {
-    let directory = directory();
-    let (first, port) = counter(&directory, &[]);
-    let args = [
-        "serve",
-        "--listen",
-        "counter=127.0.0.1:0",
-        "--state-dir",
-        &path(&directory),
-    ];
-    let (code, lines) = end_of(plainws_command(&args));
-    assert_eq!((code, lines.len()), (1, 1), "{lines:#?}");
-    let owner = "in use by another process: end that, or take another directory";
-    assert!(lines[0].contains(owner), "{lines:#?}");
+    let folder = Folder::new();
+    let (first, port) = counter(&folder, &[]);
+    let owner = format!(
+        "in use by process {}: end that, or take another directory",
+        first.pid()
+    );
+    fails(serving(&folder.arg("")), 1, &[&owner]);
     assert_eq!(add(&joined(port).0, 1), 1, "the first goes on");
     // A kill ends the lock as well.
     drop(first);
-    let (next, _) = counter(&directory, &[]);
-    stopped(next);
+    stopped(counter(&folder, &[]).0);
 }
 
 #[test]
 fn a_damaged_file_is_a_warning_and_two_are_exit_code_65() {
-    let directory = directory();
-    let (daemon, port) = counter(&directory, &["--sync", "always"]);
+    let folder = Folder::new();
+    let (daemon, port) = counter(&folder, &["--sync", "always"]);
     assert_eq!(add(&joined(port).0, 1), 1);
     assert_eq!(add(&joined(port).0, 1), 2);
     stopped(daemon);
-    let (newest, previous) = (
-        directory.path().join(NAME),
-        directory.path().join("counter.json.previous"),
-    );
-    fs::write(&newest, "").unwrap();
-    let (daemon, port) = counter(&directory, &[]);
+    folder.write(NAME, "");
+    let (daemon, port) = counter(&folder, &[]);
     let line = daemon.wait_line("is damaged, it is empty; going on with the value before");
     assert!(line.contains("[WARN]"), "{line}");
     assert_eq!(joined(port).1, 1);
     stopped(daemon);
-    assert_eq!(fs::read(&newest).unwrap(), b"", "nothing has changed");
-    // Whole, but out of the counter's range.
-    fs::write(&newest, file_of("9007199254740992")).unwrap();
-    fs::remove_file(&previous).unwrap();
-    let before = fs::read(&newest).unwrap();
-    let args = [
-        "serve",
-        "--listen",
-        "counter=127.0.0.1:0",
-        "--state-dir",
-        &path(&directory),
-    ];
-    let (code, lines) = end_of(plainws_command(&args));
-    assert_eq!((code, lines.len()), (65, 1), "{lines:#?}");
-    assert!(
-        lines[0].contains("[ERROR]") && lines[0].contains(NAME),
-        "{lines:#?}"
+    assert_eq!(
+        fs::read(folder.path(NAME)).unwrap(),
+        b"",
+        "nothing has changed"
     );
-    assert_eq!(fs::read(&newest).unwrap(), before);
+    // Whole, but out of the counter's range.
+    let before = file_of("9007199254740992");
+    folder.write(NAME, &before);
+    fs::remove_file(folder.path("counter.json.previous")).unwrap();
+    fails(serving(&folder.arg("")), 65, &["[ERROR]", NAME]);
+    assert_eq!(fs::read_to_string(folder.path(NAME)).unwrap(), before);
 }
 
 #[test]
-fn a_directory_that_cannot_be_used_is_exit_code_78() {
-    let directory = directory();
-    let file = directory.path().join("file");
-    fs::write(&file, "").unwrap();
-    for wrong in [
-        file.display().to_string(),
-        format!("{}/none", path(&directory)),
-    ] {
-        let args = [
-            "serve",
-            "--listen",
-            "counter=127.0.0.1:0",
-            "--state-dir",
-            &wrong,
-        ];
-        let (code, lines) = end_of(plainws_command(&args));
-        assert_eq!((code, lines.len()), (78, 1), "{lines:#?}");
-        assert!(lines[0].contains(&wrong), "{lines:#?}");
+fn a_directory_that_cannot_be_used_is_exit_code_78_and_left_alone() {
+    let folder = Folder::new();
+    folder.write("file", "");
+    for wrong in ["file", "none"].map(|name| folder.arg(name)) {
+        fails(serving(&wrong), 78, &[&wrong]);
     }
-}
-
-/// Whether this process may do everything; else its own permissions are those to test with.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-#[test]
-fn files_of_somebody_else_are_exit_code_78_and_left_alone() {
-    let directory = directory();
-    let (daemon, port) = counter(&directory, &[]);
+    let (daemon, port) = counter(&folder, &[]);
     assert_eq!(add(&joined(port).0, 1), 1);
     stopped(daemon);
-    let newest = directory.path().join(NAME);
+    let dir = folder.arg("");
+    // Root may do all, so as somebody else, with a copy of the program that this one may run.
     let run = || {
-        let args = [
-            "serve",
-            "--listen",
-            "counter=127.0.0.1:0",
-            "--state-dir",
-            &path(&directory),
-        ];
-        let plain = plainws_command(&args);
+        let plain = serving(&dir);
         if !is_root() {
-            return end_of(plain);
+            return plain;
         }
-        // Root may do all, so as somebody else, with a copy of the program that this one may run.
-        let copy = directory.path().join("plainws");
+        let copy = folder.path("plainws");
         if !copy.exists() {
-            fs::copy(plain.get_program(), &copy).unwrap();
+            // By a process of its own: what is open for writing here cannot be started.
+            let copied = Command::new("cp")
+                .arg(plain.get_program())
+                .arg(&copy)
+                .status();
+            assert!(copied.unwrap().success());
         }
         let mut other = Command::new("setpriv");
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        other.arg(&copy).args(args).env_clear();
-        end_of(other)
+        other.arg(&copy).args(plain.get_args()).env_clear();
+        other
     };
-    let mode = |mode| fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode));
+    run();
     // May look, not write.
-    mode(0o555).unwrap();
-    let (code, lines) = run();
-    assert_eq!(code, 78, "{lines:#?}");
-    assert!(
-        lines[0].contains("state directory") && lines[0].contains(&path(&directory)),
-        "{lines:#?}"
-    );
+    set_mode(folder.0.path(), 0o555);
+    fails(run(), 78, &["state directory", &dir]);
     // May write, not read what is there; a previous one that can be read is no reason to lose it.
-    mode(0o777).unwrap();
-    fs::set_permissions(&newest, fs::Permissions::from_mode(0o000)).unwrap();
-    let (code, lines) = run();
-    assert_eq!(code, 78, "{lines:#?}");
-    assert!(
-        lines[0].contains("cannot read") && lines[0].contains(NAME),
-        "{lines:#?}"
-    );
-    mode(0o700).unwrap();
-    fs::set_permissions(&newest, fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(saved(&directory), Some(1));
-}
-
-#[test]
-fn always_without_a_directory_is_wrong_usage() {
-    let args = [
-        "serve",
-        "--listen",
-        "counter=127.0.0.1:0",
-        "--sync",
-        "always",
-    ];
-    let (code, lines) = end_of(plainws_command(&args));
-    assert_eq!((code, lines.len()), (2, 1), "{lines:#?}");
-    assert!(lines[0].contains("--state-dir"), "{lines:#?}");
+    set_mode(folder.0.path(), 0o777);
+    set_mode(&folder.path(NAME), 0o000);
+    fails(run(), 78, &["cannot read", NAME]);
+    set_mode(folder.0.path(), 0o700);
+    set_mode(&folder.path(NAME), 0o600);
+    assert_eq!(saved(&folder), Some(1));
 }
 
 #[test]
 fn a_value_that_cannot_be_saved_at_the_end_is_named_and_the_exit_code_is_1() {
-    let directory = directory();
-    let (mut daemon, port) = counter(&directory, &[]);
+    let folder = Folder::new();
+    let (mut daemon, port) = counter(&folder, &[]);
     // In the way of whoever saves, also of root.
-    fs::create_dir(directory.path().join("counter.json.new")).unwrap();
+    fs::create_dir(folder.path("counter.json.new")).unwrap();
     let (ws, _) = joined(port);
     assert_eq!(add(&ws, 7), 7);
     daemon.wait_line("[ERROR] cannot save");
@@ -402,11 +295,8 @@ fn a_value_that_cannot_be_saved_at_the_end_is_named_and_the_exit_code_is_1() {
         "{}",
         daemon.report()
     );
-    let lines = daemon.lines();
-    assert!(
-        lines.last().unwrap().ends_with("the value 7 is lost"),
-        "{lines:#?}"
-    );
+    let last = daemon.lines().pop().unwrap();
+    assert!(last.ends_with("the value 7 is lost"), "{last}");
 }
 
 #[test]
@@ -418,9 +308,7 @@ fn who_asks_while_it_stops_is_told_to_go_elsewhere() {
         // Keeps it from ending before it has answered.
         let _silent = Raw::upgrade(port, "/");
         let mut asking: Vec<Raw> = (0..8).map(|_| Raw::connect(port)).collect();
-        wait_until("all of them to be accepted", PATIENCE, || {
-            (daemon.clients() == 9).then_some(())
-        });
+        daemon.wait_clients(9);
         daemon.signal("STOP");
         for raw in &mut asking {
             raw.send(get("/healthz", "").as_bytes());

@@ -524,7 +524,7 @@ def process_request(connection, request):
         (
             "open",
             403,
-            "Missing \"Origin\" header.\n",
+            "Failed to open a WebSocket connection: missing Origin header.\n",
             "server answered HTTP 403: ",
         ),
     ] {

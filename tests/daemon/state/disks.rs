@@ -5,7 +5,7 @@ use super::*;
 /// Starts a daemon whose state directory is a file system of its own, of 64 KiB, in a mount
 /// namespace of its own; the path by which this process sees it. `None`, and says so, where that
 /// is not allowed.
-fn on_a_small_disk(directory: &TempDir, more: &[&str]) -> Option<(Daemon, u16, PathBuf)> {
+fn on_a_small_disk(directory: &Folder, more: &[&str]) -> Option<(Daemon, u16, PathBuf)> {
     let unshare = |command: &mut Command| {
         // Without root's rights, with those of a user namespace.
         command.args(if is_root() {
@@ -18,7 +18,7 @@ fn on_a_small_disk(directory: &TempDir, more: &[&str]) -> Option<(Daemon, u16, P
     unshare(&mut can);
     let mount = "mount -t tmpfs -o size=64k,mode=700 tmpfs \"$0\"";
     can.args(["sh", "-c", mount])
-        .arg(directory.path())
+        .arg(directory.0.path())
         .stderr(Stdio::null());
     if !can.status().is_ok_and(|status| status.success()) {
         eprintln!("skipped: needs unshare, and the right to mount a tmpfs in it (root has it)");
@@ -27,9 +27,9 @@ fn on_a_small_disk(directory: &TempDir, more: &[&str]) -> Option<(Daemon, u16, P
     let mut command = Command::new("unshare");
     unshare(&mut command);
     let mount = format!("{mount} && exec \"$@\"");
-    command.args(["sh", "-c", &mount]).arg(directory.path());
+    command.args(["sh", "-c", &mount]).arg(directory.0.path());
     let listen = "counter=127.0.0.1:0";
-    let state = path(directory);
+    let state = directory.arg("");
     let args = [&["serve", "--listen", listen, "--state-dir", &state], more].concat();
     run_by(&mut command, &args);
     let daemon = Daemon::spawn(command);
@@ -51,7 +51,7 @@ fn complaints(daemon: &Daemon) -> usize {
 #[test]
 fn a_full_disk_is_degraded_serves_on_and_recovers() {
     for sync in ["second", "always"] {
-        let directory = directory();
+        let directory = Folder::new();
         let Some((daemon, port, disk)) = on_a_small_disk(&directory, &["--sync", sync]) else {
             return;
         };
@@ -100,7 +100,7 @@ fn a_full_disk_is_degraded_serves_on_and_recovers() {
 
 #[test]
 fn a_disk_that_becomes_read_only_is_degraded_and_recovers() {
-    let directory = directory();
+    let directory = Folder::new();
     let Some((daemon, port, disk)) = on_a_small_disk(&directory, &["--sync", "always"]) else {
         return;
     };
@@ -112,7 +112,7 @@ fn a_disk_that_becomes_read_only_is_degraded_and_recovers() {
             command.args(["-U", "--preserve-credentials"]);
         }
         let remounted = command.args(["mount", "-o", &format!("remount,{how}")]);
-        let remounted = remounted.arg(directory.path()).status().unwrap();
+        let remounted = remounted.arg(directory.0.path()).status().unwrap();
         // The daemon holds no file open for writing that would forbid it.
         assert!(remounted.success(), "{how}");
     };

@@ -6,7 +6,7 @@ use super::*;
 /// changes the value as fast as it can. `check` gets the value before, the highest that a client
 /// saw, the highest that could be, and what the next daemon starts with.
 fn kill_often(times: usize, sync: &str, check: impl Fn(i64, i64, i64, i64)) {
-    let directory = directory();
+    let directory = Folder::new();
     let mut before = 0;
     for round in 0..times {
         let (daemon, port) = counter(&directory, &["--sync", sync]);
