@@ -39,7 +39,7 @@ fn kill_often(times: usize, sync: &str, check: impl Fn(i64, i64, i64, i64)) {
         let most = start + sent.into_inner();
         // As the kill left them: one file half written at most, and never another one.
         let known = [NAME, "counter.json.previous", "counter.json.new"];
-        let left = files(&directory);
+        let left = directory.names();
         assert!(
             left.iter().all(|name| known.contains(&name.as_str())),
             "{left:?}"
