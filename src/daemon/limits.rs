@@ -17,7 +17,9 @@ const GUESTS: u64 = 128;
 const FILES_AT_REST: u64 = 32;
 /// Each listener has its socket and its bell.
 const FILES_A_LISTENER: u64 = 3;
-/// Threads at rest: main, signals, notification, hubs, caretaker, shutdown.
+/// Threads at rest, beside one a client. While a client is upgraded it has two: where they do not
+/// suffice, it gets a 503 and may come again, which is no reason not to start.
+/// They are: main, signals, notification, hubs, caretaker, shutdown.
 const TASKS_AT_REST: u64 = 16;
 
 /// Raises what may be raised, and refuses more connections than the limits carry.
