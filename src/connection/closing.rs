@@ -1,4 +1,5 @@
-//! How an [`Outbox`] comes to its end: our close frame, the answer to the peer's, a loss, a cut.
+//! How an [`Outbox`] comes to its end: our close frame, a peer that reads too slowly, the answer to the
+//! peer's close frame, a loss, a cut.
 //!
 //! Nothing here waits. From our close frame on the caretaker watches the close timeout.
 
@@ -6,7 +7,7 @@ use std::io;
 
 use log::debug;
 
-use crate::close::CloseFrame;
+use crate::close::{CloseCode, CloseFrame};
 use crate::connection::ending::lost_by;
 use crate::connection::frame;
 use crate::connection::outbox::{Outbox, State};
@@ -29,6 +30,18 @@ impl Outbox {
             .append(|out| frame::encode_close(self.role, &frame, out));
         self.close_sent(state, Some(frame));
         self.drain_unless_blocked(state);
+    }
+
+    /// A stream's message may not be left out, so the connection ends: what has not been started
+    /// makes room for the close frame.
+    pub(super) fn close_slow(&self, state: &mut State) {
+        if state.ending.is_open() {
+            state.slow = true;
+            state.backlog.drop_unstarted();
+            let limit = self.config.backlog;
+            let reason = format!("more than {limit} bytes wait to be read");
+            self.queue_close(state, CloseFrame::cut(CloseCode::TRY_AGAIN_LATER, &reason));
+        }
     }
 
     /// Takes the answer to a close frame that tungstenite has made.

@@ -15,7 +15,6 @@ use log::{debug, log_enabled};
 use tungstenite::protocol::Role;
 
 use crate::caretaker::Caretaker;
-use crate::close::{CloseCode, CloseFrame};
 use crate::config::Config;
 use crate::connection::backlog::{self, Backlog};
 use crate::connection::ending::Ending;
@@ -321,18 +320,6 @@ impl Outbox {
         self.drain_unless_blocked(state);
         if state.backlog.size() > self.config.backlog {
             self.close_slow(state);
-        }
-    }
-
-    /// A stream's message may not be left out, so the connection ends: what has not been started
-    /// makes room for the close frame.
-    fn close_slow(&self, state: &mut State) {
-        if state.ending.is_open() {
-            state.slow = true;
-            state.backlog.drop_unstarted();
-            let limit = self.config.backlog;
-            let reason = format!("more than {limit} bytes wait to be read");
-            self.queue_close(state, CloseFrame::cut(CloseCode::TRY_AGAIN_LATER, &reason));
         }
     }
 

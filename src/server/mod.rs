@@ -41,7 +41,7 @@ mod answer;
 
 mod origin;
 
-mod proxies;
+mod forwarded;
 
 mod endpoint;
 

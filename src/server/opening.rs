@@ -16,8 +16,8 @@ use crate::deadline::Deadline;
 use crate::escaped::Escaped;
 use crate::http::request::Request;
 use crate::server::answer::{Handler, Kind};
+use crate::server::forwarded;
 use crate::server::metrics::Reason;
-use crate::server::proxies;
 use crate::server::refusal::Refusal;
 use crate::server::roster::{Full, Seat};
 use crate::server::shared::Shared;
@@ -65,7 +65,7 @@ impl Opening {
         }
         let (request, rest) = reader::request(&self.wire, deadline)?;
         let trusted = &self.shared.rules.trusted_proxies;
-        let client = proxies::client_ip(trusted, &self.peer, &request);
+        let client = forwarded::client_ip(trusted, &self.peer, &request);
         Ok((request.arrived(self.listener, client), rest))
     }
 

@@ -15,8 +15,8 @@ use crate::connection::Tally;
 use crate::connection::{self, Connection};
 use crate::deadline::Deadline;
 use crate::lock::{Lock, Signal};
+use crate::server::forwarded::household;
 use crate::server::metrics::Metrics;
-use crate::server::proxies::household;
 use crate::wire::Wire;
 
 /// Clients beyond the connections: those in their handshake, pages, health checks, and those who

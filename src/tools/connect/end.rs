@@ -2,7 +2,7 @@
 
 use plainws::{Closed, Error};
 
-use super::event::close_line;
+use super::lines::close_line;
 
 /// Could not connect.
 const FAILED: u8 = 1;

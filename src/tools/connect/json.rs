@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use plainws::Message;
 use serde_json::Value;
 
-use super::event::{Event, ending};
+use super::lines::{Event, ending};
 
 /// The line without its end, as `connect --help` documents it; `None` for what is told on stderr only.
 /// `uri` is shown as it is.

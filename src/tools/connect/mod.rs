@@ -21,7 +21,7 @@ mod dial;
 
 mod end;
 
-mod event;
+mod lines;
 
 mod trace;
 

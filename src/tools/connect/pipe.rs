@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::args::Connect;
 use super::dial::Dial;
 use super::end::{ABNORMAL, End, Failure, USAGE};
-use super::event::{Event, close_line, pipe_line, shown_uri};
+use super::lines::{Event, close_line, pipe_line, shown_uri};
 use super::session::Session;
 use super::spawn::spawn;
 use super::{json, signals, trace};

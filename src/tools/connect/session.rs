@@ -10,7 +10,7 @@ use plainws::{CloseCode, Closed, Connection, Error, Message, Result, Stopper};
 
 use super::dial::Dial;
 use super::end::End;
-use super::event::{Event, lost_line};
+use super::lines::{Event, lost_line};
 use super::spawn::spawn;
 use crate::deadline::Deadline;
 use crate::lock::{Lock, Signal};

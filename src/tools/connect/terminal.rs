@@ -17,7 +17,7 @@ use super::args::Connect;
 use super::command::{Command, HELP};
 use super::dial::Dial;
 use super::end::{ABNORMAL, End, Failure};
-use super::event::{Event, close_line, shown_uri, terminal_line};
+use super::lines::{Event, close_line, shown_uri, terminal_line};
 use super::printer::{Gate, Printer};
 use super::session::Session;
 use super::spawn::spawn;

@@ -1,4 +1,4 @@
-//! `Event`: what happens to a session, and how people read it. Plain data and text.
+//! `Event`: what happens to a session, and the lines that people read of it. Plain data and text.
 
 use plainws::{CloseCode, Closed, Message};
 
