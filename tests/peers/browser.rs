@@ -496,16 +496,21 @@ fn a_page_waits_longer_from_try_to_try() {
         let now = 0;
         window.tries = [];
         performance.now = () => now;
-        const timeout = window.setTimeout;
+        // Not by a timer, which a window in the background has once a second only.
+        const soon = (run) => {
+            const channel = new MessageChannel();
+            channel.port1.onmessage = run;
+            channel.port2.postMessage(0);
+        };
         window.setTimeout = (run, delay, ...rest) => {
-            if (delay >= 10000) return 0; // the time limit of a try
-            return timeout((...rest) => { now += delay; run(...rest); }, 0, ...rest);
+            if (delay < 10000) soon(() => { now += delay; run(...rest); });
+            return 0; // what takes longer is the time limit of a try
         };
         window.clearTimeout = () => {};
         window.WebSocket = class {
             constructor() {
                 tries.push(now);
-                if (tries.length < 60) timeout(() => this.onclose({code: 1006}), 0);
+                if (tries.length < 60) soon(() => this.onclose({code: 1006}));
             }
             close() {}
         };
