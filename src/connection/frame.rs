@@ -62,11 +62,14 @@ pub(super) fn frame_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// What a frame with so many bytes of payload takes on its way to us (RFC 6455, section 5.2).
+/// What a message or control frame with so many bytes of payload takes on its way to us at least, in
+/// however many fragments (RFC 6455, section 5.2).
 pub(super) fn received_len(role: Role, payload: usize) -> usize {
     let length = match payload {
         0..126 => 0,
         126..65536 => 2,
+        // Without masks the headers of two fragments are shorter than that of one long frame.
+        65536..131_071 if role == Role::Client => 4,
         _ => 8,
     };
     let mask = if role == Role::Server { 4 } else { 0 };

@@ -209,12 +209,13 @@ impl Inbox {
             self.give_up(CloseCode::POLICY, "a message in too many fragments", outbox);
             return Look::Over;
         }
+        if unfinished == 0 {
+            self.whole_until = Deadline::NEVER;
+        }
         if self.source.share == 0 {
             return Look::Again;
         }
-        if unfinished == 0 {
-            self.whole_until = Deadline::NEVER;
-        } else if self.whole_until == Deadline::NEVER {
+        if unfinished > 0 && self.whole_until == Deadline::NEVER {
             self.whole_until = Deadline::after(MESSAGE_TIMEOUT);
         }
         Look::Empty(self.whole_until)

@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// The server's figures of this moment. Asks each connection for its own, so it is meant for
-    /// every few seconds, not for every message; nothing is held up by it.
+    /// every few seconds, not for every message.
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
     }

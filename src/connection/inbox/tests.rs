@@ -5,7 +5,7 @@ use super::*;
 use crate::caretaker::Caretaker;
 use crate::config::Config;
 
-/// An inbox at a server, and what a client's frames make of it.
+/// An inbox, at a server if nothing else is said, and what the peer's frames make of it.
 struct Setup {
     inbox: Inbox,
     outbox: Arc<Outbox>,
@@ -14,12 +14,16 @@ struct Setup {
 
 impl Setup {
     fn new() -> Setup {
+        Setup::of(Role::Server)
+    }
+
+    fn of(role: Role) -> Setup {
         let (socket, peer) = UnixStream::pair().expect("sockets");
         let caretaker = Caretaker::shared().expect("a caretaker");
         let wire = Arc::new(Wire::new(socket));
         Setup {
-            inbox: Inbox::new(Role::Server, 100_000, Vec::new()),
-            outbox: Outbox::new(1, Role::Server, Config::default(), wire, caretaker),
+            inbox: Inbox::new(role, 100_000, Vec::new()),
+            outbox: Outbox::new(1, role, Config::default(), wire, caretaker),
             _peer: peer,
         }
     }
@@ -115,4 +119,31 @@ fn half_a_message_behind_a_whole_one_has_a_time_from_its_next_byte_on() {
     assert_ne!(setup.arrive(&whole[4..9]).1, Deadline::NEVER);
     // The next message gets a time of its own.
     assert_eq!(setup.arrive(&whole[9..]), (1, Deadline::NEVER));
+}
+
+/// Two fragments without masks can have shorter headers than one long frame has.
+#[test]
+fn what_stands_behind_a_message_in_fragments_is_found() {
+    for (first, second) in [(32_768, 32_768), (100, 65_500), (65_535, 2)] {
+        let mut setup = Setup::of(Role::Client);
+        let mut bytes = unmasked(0x01, first);
+        bytes.extend(unmasked(0x80, second));
+        bytes.extend(unmasked(0x81, 0));
+        let (before, last) = bytes.split_at(bytes.len() - 4);
+        assert_eq!(setup.arrive(before).0, 0);
+        assert_eq!(setup.arrive(last).0, 2, "{first} and {second} bytes");
+    }
+}
+
+fn unmasked(first: u8, payload: usize) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload {
+        0..126 => bytes.push(payload as u8),
+        _ => {
+            bytes.push(126);
+            bytes.extend_from_slice(&(payload as u16).to_be_bytes());
+        }
+    }
+    bytes.resize(bytes.len() + payload, 0);
+    bytes
 }
