@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::thread;
 
 use crate::deadline::Deadline;
 use crate::lock::{Lock, Signal};
@@ -69,6 +70,13 @@ impl<T> Queue<T> {
             // A buffer that once had to be large is given back.
             taken.shrink_to(LIMIT);
             let mut state = self.state.lock();
+            if may_wait && state.items.is_empty() {
+                // Who has just been sent a batch may be about to answer: a turn for it makes fuller
+                // batches than sleeping and being woken by the first answer.
+                drop(state);
+                thread::yield_now();
+                state = self.state.lock();
+            }
             while may_wait && state.items.is_empty() && !state.closed {
                 state.is_idle = true;
                 state = self.came.wait(state, Deadline::NEVER);
