@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use super::tools::{PATIENCE, kill, poll};
 
@@ -143,9 +143,15 @@ impl Terminal {
         status.code()
     }
 
-    /// Whether the program reads keys one by one.
+    /// Whether keys reach the program as they are typed, Ctrl-C and Ctrl-D as bytes.
     pub fn is_raw(&self) -> bool {
-        modes(&self.screen) != self.modes
+        let modes = tcgetattr(&self.screen).unwrap().local_modes;
+        !modes.intersects(LocalModes::ISIG | LocalModes::ICANON)
+    }
+
+    pub fn echoes(&self) -> bool {
+        let modes = tcgetattr(&self.screen).unwrap();
+        modes.local_modes.contains(LocalModes::ECHO)
     }
 
     pub fn signal(&self, name: &str) {

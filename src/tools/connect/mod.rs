@@ -3,6 +3,8 @@
 
 mod terminal;
 
+mod modes;
+
 mod printer;
 
 mod typist;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::LocalModes;
 use rustyline::Editor;
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
@@ -18,6 +18,7 @@ use super::command::{Command, HELP};
 use super::dial::Dial;
 use super::end::{ABNORMAL, End, Failure};
 use super::lines::{Event, close_line, shown_uri, terminal_line};
+use super::modes::Modes;
 use super::printer::{Gate, Printer};
 use super::session::Session;
 use super::spawn::spawn;
@@ -28,8 +29,6 @@ use crate::tools::say::say;
 
 /// The line that Ctrl-C, Ctrl-D or the end leaves behind is taken away again.
 const ERASE: &str = "\x1b[A\r\x1b[J";
-/// Leaves bracketed paste and clears the line, where the editor cannot.
-const RESET: &str = "\x1b[?2004l\r\x1b[K";
 /// 128 and SIGINT, as the shell has it.
 const INTERRUPTED: u8 = 130;
 
@@ -54,13 +53,14 @@ pub(super) fn run(args: &Connect, dial: Dial) -> Result<u8, Failure> {
     let uri = shown_uri(&args.uri);
     let events = printer.clone();
     let reconnects = args.reconnect.is_some();
+    // What is typed ahead is kept, and shown by the editor.
+    let modes = Modes::without(LocalModes::ICANON | LocalModes::ECHO);
     let session = Session::start(dial, move |_: &Session, event| {
         if let Some(line) = line(&event, &uri, reconnects) {
             events.show(line);
         }
     })?;
-    let modes = tcgetattr(io::stdin()).ok();
-    signals::watch(signals, session.clone(), move || restore(modes.as_ref()))?;
+    signals::watch(signals, session.clone(), modes.reset())?;
     // Until it is connected there is nothing to type, and Ctrl-C is a signal.
     if session.connection(None).is_some() {
         let (sender, orders) = unbounded();
@@ -77,6 +77,7 @@ pub(super) fn run(args: &Connect, dial: Dial) -> Result<u8, Failure> {
             session: session.clone(),
             orders: sender,
         };
+        let _keys = Modes::without(LocalModes::ISIG);
         if let Some(code) = typing.run() {
             return Ok(code);
         }
@@ -107,14 +108,6 @@ fn line(event: &Event, uri: &str, reconnects: bool) -> Option<String> {
         Event::Message(message) => Some(format!("< {}", terminal_line(message))),
         Event::Note(sentence) if reconnects => Some(sentence.clone()),
         Event::Note(_) | Event::Closed(_) => None,
-    }
-}
-
-fn restore(modes: Option<&Termios>) {
-    if let Some(modes) = modes {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
-        let _ = io::stdout().write_all(RESET.as_bytes());
-        let _ = io::stdout().flush();
     }
 }
 
