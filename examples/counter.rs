@@ -29,7 +29,7 @@ fn counter(ws: &Connection, hub: &Hub<i64>) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let hub = Hub::builder(0).on_leave(|_, clients| publish_users(clients));
+    let hub = Hub::builder(0).on_leave(|_, clients, _| publish_users(clients));
     let hub = hub.on_join(|value, clients, newcomer| {
         publish_users(clients);
         clients.send_to(newcomer, state(*value));

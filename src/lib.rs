@@ -250,7 +250,7 @@ pub use connection::{Connection, Messages};
 pub use error::{Error, Refused, Result};
 pub use http::request::Request;
 pub use http::response::Response;
-pub use hub::{Clients, Hub, HubBuilder, Registration};
+pub use hub::{Clients, Hub, HubBuilder, Registration, Room};
 pub use message::Message;
 pub use network::Network;
 pub use server::{Answer, Endpoint, Handle, Listener, Metrics, Server, ServerBuilder, serve};

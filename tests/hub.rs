@@ -216,7 +216,7 @@ fn a_client_that_vanishes_while_registered_costs_nothing() {
 fn noting() -> (Hub<u64>, Arc<AtomicU64>, Arc<AtomicU64>) {
     let (noted, calls) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
     let (note, count) = (Arc::clone(&noted), Arc::clone(&calls));
-    let hub = Hub::builder(0).before_delivery(move |state: &u64| {
+    let hub = Hub::builder(0).before_delivery(move |state: &mut u64| {
         count.fetch_add(1, Ordering::SeqCst);
         if *state != note.load(Ordering::SeqCst) {
             // As a disk does. Delivered before, a client would be sure to notice.
@@ -289,4 +289,135 @@ fn who_leaves_within_a_batch_gets_its_part_when_it_is_saved() {
         assert_eq!(text(&ws), value);
         assert_eq!(noted.load(Ordering::SeqCst), 2, "{value} is seen");
     }
+}
+
+/// Numbers by a fixed rule, so that a failure comes again.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) % n
+    }
+}
+
+#[test]
+fn each_gets_what_is_for_it_in_the_order_of_the_calls() {
+    const ROOMS: [&str; 6] = ["a", "a/b", "a/b/c", "a/*", "a/b/*", "*"];
+    let hub = hub(());
+    let server = registering(&hub);
+    let clients: Vec<_> = (0..5).map(|_| client(&server)).collect();
+    wait_registered(&hub, 5);
+    let (tell, told) = mpsc::channel();
+    hub.update(move |_, clients| tell.send(clients.ids().collect()).unwrap());
+    let mut ids: Vec<u64> = told.recv_timeout(PATIENCE).unwrap();
+    // The ids of one process rise in the order in which its clients came.
+    ids.sort_unstable();
+    let mut chance = Chance(1);
+    let mut is_in = [[false; ROOMS.len()]; 5];
+    let mut expected = vec![Vec::new(); 5];
+    for step in 0..3000_u64 {
+        let (n, who, room) = (
+            step.to_string(),
+            chance.below(5) as usize,
+            chance.below(6) as usize,
+        );
+        let (id, name) = (ids[who], ROOMS[room]);
+        let hears = |member: usize| {
+            let within = |(at, _): (usize, _)| is_in[member][at];
+            let covers = |name: &str, target: &str| match name.strip_suffix('*') {
+                Some(prefix) => target.starts_with(prefix),
+                None => name == target,
+            };
+            ROOMS
+                .iter()
+                .enumerate()
+                .filter(|(_, own)| covers(own, name))
+                .any(within)
+        };
+        // Only rooms without a star are sent to.
+        let room_is_plain = room < 3;
+        let kind = chance.below(8);
+        for (member, expected) in expected.iter_mut().enumerate() {
+            let gets = match kind {
+                0 => true,
+                1 => member != who,
+                2 => member == who,
+                3 | 4 => room_is_plain && hears(member),
+                5 => room_is_plain && hears(member) && member != who,
+                _ => false,
+            };
+            if gets {
+                expected.push(n.clone());
+            }
+        }
+        is_in[who][room] = match kind {
+            6 => true,
+            7 => false,
+            _ => is_in[who][room],
+        };
+        hub.update(move |_, clients| match kind {
+            0 => clients.broadcast(n),
+            1 => clients.broadcast_but(id, n),
+            2 => clients.send_to(id, n),
+            3 if room_is_plain => clients.room(name).publish(format!("state {n}"), n),
+            4 if room_is_plain => clients.room(name).broadcast(n),
+            5 if room_is_plain => clients.room(name).but(id).broadcast(n),
+            6 => clients.enter(id, name),
+            7 => clients.exit(id, name),
+            _ => {}
+        });
+    }
+    hub.broadcast("end");
+    for (ws, expected) in clients.iter().zip(expected) {
+        let got: Vec<String> =
+            std::iter::from_fn(|| Some(text(ws)).filter(|t| t != "end")).collect();
+        assert_eq!(got, expected);
+        assert!(got.len() > 300, "the test tests something: {}", got.len());
+    }
+}
+
+#[test]
+fn a_message_to_a_room_touches_its_members_only() {
+    let (tell, told) = mpsc::channel();
+    let left = Hub::builder(()).on_leave(move |_, clients, id| {
+        let rooms = ["0", "1", "2"].map(|room| clients.room(room).len());
+        tell.send((id, rooms)).unwrap();
+    });
+    let hub = left.start().unwrap();
+    let server = registering(&hub);
+    let clients: Vec<_> = (0..3).map(|_| client(&server)).collect();
+    wait_registered(&hub, 3);
+    let (say, said) = mpsc::channel();
+    hub.update(move |_, clients| {
+        let mut ids: Vec<u64> = clients.ids().collect();
+        ids.sort_unstable();
+        for (id, room) in ids.iter().zip(["0", "1", "2"]) {
+            clients.enter(*id, room);
+        }
+        assert!(clients.room("3").is_empty() && !clients.room("0").is_empty());
+        assert!(clients.room("0").but(ids[0]).is_empty());
+        clients.room("1").broadcast("one");
+        clients.room("3").broadcast("nobody");
+        clients.close(ids[2], plainws::CloseCode(4000), "enough");
+        clients.room("2").broadcast("last");
+        say.send(ids).unwrap();
+    });
+    let ids = said.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(text(&clients[1]), "one");
+    assert_eq!(text(&clients[2]), "last");
+    let closed = crate::support::talk::end(&clients[2]);
+    assert_eq!(
+        closed.received.map(|frame| (frame.code.0, frame.reason)),
+        Some((4000, "enough".into()))
+    );
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), (ids[2], [1, 1, 0]));
+    hub.broadcast("all");
+    assert_eq!(text(&clients[0]), "all");
+    assert_eq!(text(&clients[1]), "all");
+    // `one` and `last` were for rooms with somebody in them, `all` for all.
+    assert_eq!(hub.broadcasts(), 3);
 }

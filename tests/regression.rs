@@ -249,7 +249,7 @@ fn what_a_hubs_closures_ask_of_it_waits_for_nobody_else() {
     let before = Arc::clone(&own);
     let saved = tell.clone();
     let hub = Hub::builder(())
-        .before_delivery(move |()| {
+        .before_delivery(move |_| {
             if let Some(hub) = before.lock().unwrap().take() {
                 let saved = saved.clone();
                 hub.update(move |_, _| saved.send("before delivery").unwrap());

@@ -21,7 +21,7 @@ pub(crate) fn hub(start: i64) -> HubBuilder<i64> {
             publish_users(clients);
             clients.send_to(newcomer, format!(r#"{{"type":"state","value":{value}}}"#));
         })
-        .on_leave(|_, clients| publish_users(clients))
+        .on_leave(|_, clients, _| publish_users(clients))
 }
 
 /// The handler.

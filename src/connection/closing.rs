@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 impl Outbox {
     /// Queues a close frame behind what waits, unless the connection is closing already. From now
     /// on the peer has the close timeout to answer, then the caretaker cuts the connection.
-    pub(super) fn close(&self, frame: CloseFrame) {
+    pub(crate) fn close(&self, frame: CloseFrame) {
         let mut state = self.state();
         if state.ending.is_open() {
             self.queue_close(&mut state, frame);

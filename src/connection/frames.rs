@@ -4,6 +4,7 @@
 //! that client is slow or wants them masked.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::OpCode;
@@ -81,23 +82,29 @@ impl Frames {
         self.marks.len()
     }
 
-    /// All frames from number `first` on, as one piece.
-    pub(crate) fn bytes_from(&self, first: usize) -> &[u8] {
-        self.marks
-            .get(first)
-            .map_or(&[], |mark| &self.bytes[mark.start..])
+    /// The bytes of all frames.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
     }
 
-    /// The frames from number `first` on, one by one.
-    pub(crate) fn iter_from(&self, first: usize) -> impl Iterator<Item = FrameRef<'_>> {
-        self.marks[first.min(self.marks.len())..]
-            .iter()
-            .map(|mark| FrameRef {
-                bytes: &self.bytes[mark.start..mark.end],
-                payload: &self.bytes[mark.payload..mark.end],
-                opcode: mark.opcode,
-                topic: mark.topic.as_ref(),
-            })
+    /// These frames as one piece.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        match self.marks.get(range) {
+            Some([first, .., last]) => &self.bytes[first.start..last.end],
+            Some([only]) => &self.bytes[only.start..only.end],
+            _ => &[],
+        }
+    }
+
+    /// These frames one by one; beyond the last there are none.
+    pub(crate) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = FrameRef<'_>> {
+        let marks = self.marks.get(range).unwrap_or_default();
+        marks.iter().map(|mark| FrameRef {
+            bytes: &self.bytes[mark.start..mark.end],
+            payload: &self.bytes[mark.payload..mark.end],
+            opcode: mark.opcode,
+            topic: mark.topic.as_ref(),
+        })
     }
 
     /// Empties it for the next use; a buffer that once had to be large is given back.
@@ -120,14 +127,12 @@ mod tests {
         frames.push(&"one".into(), None);
         frames.push(&vec![1u8; 70_000].into(), Some("state".into()));
         frames.push(&"".into(), None);
-        let lens: Vec<usize> = frames
-            .iter_from(0)
-            .map(|frame| frame.payload.len())
-            .collect();
+        let lens: Vec<usize> = frames.iter(0..3).map(|frame| frame.payload.len()).collect();
         assert_eq!(lens, [3, 70_000, 0]);
-        assert_eq!(frame_len(frames.bytes_from(0)), 5);
-        assert_eq!(frame_len(frames.bytes_from(1)), 70_010);
-        assert_eq!(frames.bytes_from(2), b"\x81\x00");
-        assert_eq!(frames.bytes_from(3), b"");
+        assert_eq!(frame_len(frames.bytes(0..3)), 5);
+        assert_eq!(frame_len(frames.bytes(1..3)), 70_010);
+        assert_eq!(frames.bytes(0..1), b"\x81\x03one");
+        assert_eq!(frames.bytes(2..3), b"\x81\x00");
+        assert_eq!(frames.bytes(3..3), b"");
     }
 }

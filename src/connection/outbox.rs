@@ -7,6 +7,7 @@
 //! What an end and a deadline do to it stands in `closing.rs` and `upkeep.rs`.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Instant;
@@ -243,19 +244,19 @@ impl Outbox {
 
     // ---- What the hub delivers ----------------------------------------------------------------
 
-    /// Gives the peer all frames from number `first` on: in one system call if it keeps up; if
-    /// it does not, the newest of each state and all of a stream. Never waits.
-    pub(crate) fn deliver(&self, frames: &Frames, first: usize) {
+    /// Gives the peer these of the frames: in one system call if it keeps up; if it does not, the
+    /// newest of each state and all of a stream. Never waits.
+    pub(crate) fn deliver(&self, frames: &Frames, range: Range<usize>) {
         let mut state = self.state();
         if !state.ending.is_open() {
             return;
         }
         if log_enabled!(log::Level::Debug) {
-            for frame in frames.iter_from(first) {
+            for frame in frames.iter(range.clone()) {
                 debug!("{} > {}", self.name(), Shown(frame.opcode, frame.payload));
             }
         }
-        state.messages += (frames.len() - first) as u64;
+        state.messages += range.len() as u64;
         if !state.blocked && !state.backlog.is_empty() {
             // A handler's messages that are not flushed yet come first.
             self.drain(&mut state);
@@ -264,14 +265,14 @@ impl Outbox {
             }
         }
         if state.blocked || self.role == Role::Client {
-            self.keep(&mut state, frames.iter_from(first));
+            self.keep(&mut state, frames.iter(range));
         } else {
-            self.deliver_now(&mut state, frames, first);
+            self.deliver_now(&mut state, frames, range);
         }
     }
 
-    fn deliver_now(&self, state: &mut State, frames: &Frames, first: usize) {
-        let bytes = frames.bytes_from(first);
+    fn deliver_now(&self, state: &mut State, frames: &Frames, range: Range<usize>) {
+        let bytes = frames.bytes(range.clone());
         let mut sent = match self.wire.send(bytes) {
             Ok(n) if n == bytes.len() && !self.wire.has_unsent() => return,
             Ok(n) => n,
@@ -281,8 +282,8 @@ impl Outbox {
         // The socket is full. Its frames have gone out, perhaps with the start of one more; the
         // rest waits.
         self.block(state);
-        let mut rest = first;
-        for frame in frames.iter_from(first) {
+        let mut rest = range.start;
+        for frame in frames.iter(range.clone()) {
             if sent < frame.bytes.len() {
                 break;
             }
@@ -290,12 +291,12 @@ impl Outbox {
             rest += 1;
         }
         if sent > 0 {
-            if let Some(started) = frames.iter_from(rest).next() {
+            if let Some(started) = frames.iter(rest..range.end).next() {
                 state.backlog.append_started(started.bytes, sent);
             }
             rest += 1;
         }
-        self.keep(state, frames.iter_from(rest));
+        self.keep(state, frames.iter(rest..range.end));
     }
 
     /// Queues frames behind what waits already, within the limit.

@@ -25,7 +25,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 type Update<S> = Box<dyn FnOnce(&mut S, &mut Clients, u64) + Send>;
 type OnJoin<S> = Box<dyn FnMut(&mut S, &mut Clients, u64) + Send>;
-type OnLeave<S> = Box<dyn FnMut(&mut S, &mut Clients) + Send>;
+type OnLeave<S> = Box<dyn FnMut(&mut S, &mut Clients, u64) + Send>;
 
 pub(super) enum Request<S> {
     Join(Arc<Outbox>),
@@ -41,7 +41,7 @@ pub(super) struct Broadcaster<S> {
     pub(super) queue: Arc<Queue<Request<S>>>,
     pub(super) on_join: OnJoin<S>,
     pub(super) on_leave: OnLeave<S>,
-    pub(super) before_delivery: Box<dyn FnMut(&S) + Send>,
+    pub(super) before_delivery: Box<dyn FnMut(&mut S) + Send>,
 }
 
 thread_local! {
@@ -60,7 +60,7 @@ impl<S> Broadcaster<S> {
             clients: Clients::default(),
             queue: Arc::new(Queue::new()),
             on_join: Box::new(|_, _, _| ()),
-            on_leave: Box::new(|_, _| ()),
+            on_leave: Box::new(|_, _, _| ()),
             before_delivery: Box::new(|_| ()),
         }
     }
@@ -80,7 +80,7 @@ impl<S> Broadcaster<S> {
                 };
                 self.answer(next);
             }
-            guarded(|| (self.before_delivery)(&self.state));
+            guarded(|| (self.before_delivery)(&mut self.state));
             self.clients.deliver();
         }
     }
@@ -96,7 +96,7 @@ impl<S> Broadcaster<S> {
             }
             Request::Leave(id) => {
                 if clients.leave(id) {
-                    guarded(|| (self.on_leave)(state, clients));
+                    guarded(|| (self.on_leave)(state, clients, id));
                 }
             }
             Request::Update(update, id) => guarded(|| update(state, clients, id)),

@@ -5,7 +5,9 @@
 
 mod broadcaster;
 mod clients;
+mod member;
 mod queue;
+mod rooms;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use crate::connection::Topic;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use broadcaster::{Broadcaster, Request, is_hub_thread};
-pub use clients::Clients;
+pub use clients::{Clients, Room};
 use queue::Queue;
 
 /// Broadcasts to registered connections, and owns a state that all of them share.
@@ -88,9 +90,12 @@ impl<S: Send + 'static> HubBuilder<S> {
         self
     }
 
-    /// Calls `hook` whenever a connection is registered no more. It must not block. Defaults to
-    /// nothing.
-    pub fn on_leave(mut self, hook: impl FnMut(&mut S, &mut Clients) + Send + 'static) -> Self {
+    /// Calls `hook` whenever a connection is registered no more, with the id that it had. It must not
+    /// block. Defaults to nothing.
+    pub fn on_leave(
+        mut self,
+        hook: impl FnMut(&mut S, &mut Clients, u64) + Send + 'static,
+    ) -> Self {
         self.broadcaster.on_leave = Box::new(hook);
         self
     }
@@ -115,7 +120,7 @@ impl<S: Send + 'static> HubBuilder<S> {
     ///     .start()?;
     /// # Ok::<(), plainws::Error>(())
     /// ```
-    pub fn before_delivery(mut self, hook: impl FnMut(&S) + Send + 'static) -> Self {
+    pub fn before_delivery(mut self, hook: impl FnMut(&mut S) + Send + 'static) -> Self {
         self.broadcaster.before_delivery = Box::new(hook);
         self
     }

@@ -144,9 +144,9 @@ fn saving(
     handed: &Arc<AtomicI64>,
     store: &Arc<Store>,
     sync: Sync,
-) -> impl FnMut(&i64) + Send + 'static {
+) -> impl FnMut(&mut i64) + Send + 'static {
     let (handed, store) = (Arc::clone(handed), Arc::clone(store));
-    move |&value| {
+    move |&mut value| {
         // Most batches of a busy server are of clients that come and go.
         if value == handed.load(Ordering::Relaxed) {
             return;
