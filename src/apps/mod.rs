@@ -58,6 +58,9 @@ impl Apps {
 
     /// Answers a request at a listener that belongs to `own`, if to any application.
     pub(crate) fn route(&self, request: &Request, own: Option<App>) -> Answer {
+        if let Some(response) = only_reads(request) {
+            return response.into();
+        }
         let path = request.path();
         let named = path.strip_prefix('/').and_then(App::named);
         match (named, own) {
@@ -88,4 +91,15 @@ impl Apps {
             App::Counter => self.counter.clone(),
         }
     }
+}
+
+/// The answer to a method that is not for pages. A proxy that checks whether we are well may send
+/// OPTIONS.
+fn only_reads(request: &Request) -> Option<Response> {
+    let response = match request.method() {
+        "GET" | "HEAD" => return None,
+        "OPTIONS" => Response::empty(204),
+        _ => Response::text(405, "only GET and HEAD are answered here"),
+    };
+    Some(response.header("Allow", "GET, HEAD"))
 }

@@ -159,6 +159,7 @@ impl ClientBuilder {
             id: transport.attempt.id,
             role: Role::Client,
             config: self.config.clone(),
+            user: None,
             subprotocol: response.check(key, &self.offer.subprotocols)?,
             wire: Arc::new(transport.wire),
             caretaker: Caretaker::shared()?,

@@ -79,7 +79,7 @@ impl Offer {
             )));
         }
         let fields = fields.iter().map(|(n, v)| (*n, (&**v).into()));
-        Ok(Request::new(&target.path, fields))
+        Ok(Request::new("GET", &target.path, fields))
     }
 
     fn check_name(&self, name: &str) -> Result<()> {

@@ -83,6 +83,7 @@ struct Inner {
     local: Address,
     request: Request,
     subprotocol: Option<Box<str>>,
+    user: Option<Arc<str>>,
     response: Box<[(String, String)]>,
     outbox: Arc<Outbox>,
     receiver: Receiver,
@@ -100,6 +101,8 @@ pub(crate) struct Opened {
     pub(crate) request: Request,
     /// The subprotocol agreed on.
     pub(crate) subprotocol: Option<Box<str>>,
+    /// Who the client is, as the route says.
+    pub(crate) user: Option<Arc<str>>,
     /// At a client, the headers of the server's answer.
     pub(crate) response: Box<[(String, String)]>,
     /// Bytes that came behind the handshake.
@@ -124,6 +127,7 @@ impl Connection {
                 local: opened.local,
                 request: opened.request,
                 subprotocol: opened.subprotocol,
+                user: opened.user,
                 response: opened.response,
                 outbox,
                 receiver,
@@ -288,6 +292,11 @@ impl Connection {
     /// ```
     pub fn subprotocol(&self) -> Option<&str> {
         self.inner.subprotocol.as_deref()
+    }
+
+    /// Who the client is, as the route said: [`Answer::user`](crate::Answer::user).
+    pub fn user(&self) -> Option<&str> {
+        self.inner.user.as_deref()
     }
 
     /// The headers of the answer that opened the connection, in its order; none at a server.

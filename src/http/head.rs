@@ -1,7 +1,7 @@
 //! A request head: bytes come in, a `Request` or the refusal of one goes out.
 //!
 //! HTTP/1.1 as far as pages and upgrades need it. Strict where laxness would let a proxy and us
-//! disagree (RFC 9112): CRLF line ends, one Host, no bodies. Reads from no socket: that is the
+//! disagree (RFC 9112): CRLF line ends, one Host, one length of a body. Reads from no socket: that is the
 //! business of whoever has one.
 
 use std::borrow::Cow;
@@ -34,8 +34,9 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request, Response> {
     }
     let method = parsed.method.unwrap_or_default();
     let target = parsed.path.unwrap_or_default();
-    if !matches!(method, "GET" | "HEAD") {
-        let text = "only GET and HEAD are answered here";
+    // Neither a proxy's method nor a question about the whole server names a path.
+    if method == "CONNECT" || target == "*" {
+        let text = "only paths are answered here";
         return Err(Response::text(405, text).header("Allow", "GET, HEAD"));
     }
     if !target.is_ascii() {
@@ -50,10 +51,9 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request, Response> {
         };
         (header.name, value)
     });
-    let request =
-        Request::new(&path, fields).with_line(method == "HEAD", parsed.version == Some(0));
+    let request = Request::new(method, &path, fields).with_version(parsed.version == Some(0));
     check_host(&request, authority)?;
-    check_no_body(&request)?;
+    check_body(&request)?;
     Ok(request)
 }
 
@@ -73,12 +73,31 @@ fn check_host(request: &Request, authority: Option<&str>) -> Result<(), Response
     }
 }
 
-fn check_no_body(request: &Request) -> Result<(), Response> {
+/// RFC 9112, section 6: one length at most, of a kind that proxies understand as we do.
+fn check_body(request: &Request) -> Result<(), Response> {
     let length = request.single("Content-Length")?;
-    if request.header("Transfer-Encoding").is_some() || length.is_some_and(|n| n != "0") {
+    let transfer = request.single("Transfer-Encoding")?;
+    if request.only_reads() && (transfer.is_some() || length.is_some_and(|n| n != "0")) {
         return Err(bad("a request with a body is not answered here"));
     }
-    Ok(())
+    if length.is_some() && transfer.is_some() {
+        return Err(bad(
+            "Content-Length and Transfer-Encoding exclude each other",
+        ));
+    }
+    let is_number =
+        |n: &str| !n.is_empty() && n.len() < 20 && n.bytes().all(|b| b.is_ascii_digit());
+    if length.is_some_and(|length| !is_number(length)) {
+        return Err(bad("the Content-Length is not a number"));
+    }
+    match transfer {
+        Some(_) if request.is_http_1_0() => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+        Some(coding) if !coding.eq_ignore_ascii_case("chunked") => Err(Response::text(
+            501,
+            "the only Transfer-Encoding known here is chunked",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The limits of each line, also of one that is still arriving.
@@ -236,6 +255,7 @@ mod tests {
     fn bad_heads_get_their_status() {
         let long = |n: usize| "x".repeat(n);
         let lines = |line: &str, n: usize| line.repeat(n);
+        let post = |lines: &str| format!("POST / HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
         let cases: &[(String, u16)] = &[
             (
                 format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", long(2048)),
@@ -275,8 +295,19 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: \r\n\r\n".into(), 400),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), 400),
             ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".into(), 400),
-            ("POST / HTTP/1.1\r\nHost: h\r\n\r\n".into(), 405),
-            ("get / HTTP/1.1\r\nHost: h\r\n\r\n".into(), 405),
+            (
+                post("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+                400,
+            ),
+            (post("Content-Length: 1\r\nContent-Length: 1\r\n"), 400),
+            (post("Content-Length: 1, 1\r\n"), 400),
+            (post("Content-Length: +1\r\n"), 400),
+            (post("Content-Length: 99999999999999999999\r\n"), 400),
+            (post("Transfer-Encoding: gzip, chunked\r\n"), 501),
+            (
+                post("Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n"),
+                400,
+            ),
             (
                 "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n".into(),
                 400,

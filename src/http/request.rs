@@ -12,11 +12,11 @@ use crate::http::response::Response;
 /// A request that opens a connection: method, target and headers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Target, then names and values, in one allocation: an idle client keeps it.
+    /// Target, then names and values, then the method, in one allocation: an idle client keeps it.
     text: Box<str>,
     target: u16,
+    method: u16,
     fields: Box<[Field]>,
-    head_only: bool,
     http_1_0: bool,
     listener: u16,
     client: Option<IpAddr>,
@@ -32,6 +32,7 @@ struct Field {
 
 impl Request {
     pub(crate) fn new<'a>(
+        method: &str,
         target: &str,
         fields: impl IntoIterator<Item = (&'a str, Cow<'a, str>)>,
     ) -> Request {
@@ -47,15 +48,23 @@ impl Request {
                 end: offset(&text),
             }
         });
+        let fields = fields.collect();
+        let end = offset(&text);
+        text.push_str(method);
         Request {
-            fields: fields.collect(),
+            fields,
             target: offset(target),
+            method: end,
             text: text.into_boxed_str(),
-            head_only: false,
             http_1_0: false,
             listener: 0,
             client: None,
         }
+    }
+
+    /// The method, as it was sent: `GET`, or another if a [route](crate::ServerBuilder::route) is asked.
+    pub fn method(&self) -> &str {
+        &self.text[self.method.into()..]
     }
 
     /// The request target as it was sent: path and query.
@@ -113,9 +122,8 @@ impl Request {
         self.client
     }
 
-    /// What stands in the request line beside the target.
-    pub(crate) fn with_line(mut self, head_only: bool, http_1_0: bool) -> Request {
-        (self.head_only, self.http_1_0) = (head_only, http_1_0);
+    pub(crate) fn with_version(mut self, http_1_0: bool) -> Request {
+        self.http_1_0 = http_1_0;
         self
     }
 
@@ -127,7 +135,12 @@ impl Request {
 
     /// Whether only the head of the answer is wanted.
     pub(crate) fn is_head(&self) -> bool {
-        self.head_only
+        self.method() == "HEAD"
+    }
+
+    /// Whether it only reads, so that it has no body, and any page may make a browser send it.
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(self.method(), "GET" | "HEAD")
     }
 
     pub(crate) fn is_http_1_0(&self) -> bool {

@@ -1,8 +1,12 @@
 //! `Response`: an HTTP/1.1 answer, a page or the refusal of a request, as bytes.
 //!
-//! Every answer is complete, forbids what it does not need, and ends the connection.
+//! Every answer has its length, forbids what it does not need, and ends the connection. A body may be
+//! part of a file; who sends it reads that piece by piece.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tungstenite::http::StatusCode;
@@ -12,23 +16,73 @@ use tungstenite::http::StatusCode;
 pub struct Response {
     status: u16,
     headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    body: Cow<'static, [u8]>,
+    body: Body,
 }
+
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Bytes(Cow<'static, [u8]>),
+    /// This part of a file.
+    File(Arc<File>, Range<u64>),
+}
+
+/// The same file is the same open file.
+impl PartialEq for Body {
+    fn eq(&self, other: &Body) -> bool {
+        match (self, other) {
+            (Body::Bytes(a), Body::Bytes(b)) => a == b,
+            (Body::File(a, part), Body::File(b, other)) => Arc::ptr_eq(a, b) && part == other,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Body {}
 
 impl Response {
     /// An answer with a body of this type. Names and values of headers must not contain line
-    /// ends; the answer is sent without headers that do.
+    /// ends; the answer is sent without headers that do. With status 204 or 304 there is no body
+    /// (RFC 9110, section 6.4.1).
     pub fn new(
         status: u16,
-        content_type: &'static str,
+        content_type: impl Into<Cow<'static, str>>,
         body: impl Into<Cow<'static, [u8]>>,
     ) -> Self {
         Response {
             status,
             headers: Vec::new(),
-            body: body.into(),
+            body: Body::Bytes(body.into()),
         }
         .header("Content-Type", content_type)
+    }
+
+    /// Nothing but a status, such as 204.
+    pub fn empty(status: u16) -> Response {
+        Response {
+            status,
+            headers: Vec::new(),
+            body: Body::Bytes(Cow::Borrowed(&[])),
+        }
+    }
+
+    /// Part of a file, in bytes: status 200. It is read while it is sent, 64 KiB at a time, in the
+    /// thread of its client; each piece must be taken within the
+    /// [write timeout](crate::ServerBuilder::write_timeout). If the file turns out to be shorter, the
+    /// connection is cut, so that the client sees that something is missing, and a WARN says so.
+    pub fn file(
+        content_type: impl Into<Cow<'static, str>>,
+        file: File,
+        part: Range<u64>,
+    ) -> Response {
+        let mut response = Response::new(200, content_type, &[][..]);
+        response.body = Body::File(Arc::new(file), part);
+        response
+    }
+
+    /// The same with another status, such as 206.
+    pub fn with_status(mut self, status: u16) -> Response {
+        self.status = status;
+        self
     }
 
     /// A page: status 200, `text/html`.
@@ -62,22 +116,40 @@ impl Response {
         self.status
     }
 
-    /// The body.
+    /// The body; of a file, nothing.
     pub fn body(&self) -> &[u8] {
-        &self.body
+        match &self.body {
+            Body::Bytes(bytes) => bytes,
+            Body::File(..) => &[],
+        }
     }
 
-    /// The answer as bytes; without its body for HEAD. Every answer forbids what it does not need
-    /// and ends the connection.
+    /// What is to be sent behind the head, if it is part of a file.
+    pub(crate) fn part_of_file(&self) -> Option<(&File, Range<u64>)> {
+        match &self.body {
+            Body::File(file, part) => Some((file, part.clone())),
+            Body::Bytes(_) => None,
+        }
+    }
+
+    /// The answer as bytes; without its body for HEAD, and as far as that is no file's. Every answer
+    /// forbids what it does not need and ends the connection.
     pub(crate) fn encode(&self, head_only: bool) -> Vec<u8> {
+        let has_body = !matches!(self.status, 204 | 304);
         let mut out = format!(
-            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Length: {}\r\nConnection: close\r\n",
+            "HTTP/1.1 {} {}\r\nDate: {}\r\nConnection: close\r\n",
             self.status,
             reason(self.status),
             httpdate::fmt_http_date(SystemTime::now()),
-            self.body.len(),
         )
         .into_bytes();
+        if has_body {
+            let length = match &self.body {
+                Body::Bytes(bytes) => bytes.len() as u64,
+                Body::File(_, part) => part.end.saturating_sub(part.start),
+            };
+            out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+        }
         let defaults = [
             ("Cache-Control", "no-cache"),
             (
@@ -95,13 +167,15 @@ impl Response {
         let defaults = defaults.into_iter().filter(|(name, _)| !given(name));
         let headers = self.headers.iter().map(|(name, value)| (&**name, &**value));
         for (name, value) in defaults.chain(headers) {
-            if !name.contains(['\r', '\n', ':']) && !value.contains(['\r', '\n']) {
+            let is_fine = !name.contains(['\r', '\n', ':']) && !value.contains(['\r', '\n']);
+            // What has no body has no type.
+            if is_fine && (has_body || !name.eq_ignore_ascii_case("Content-Type")) {
                 out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
             }
         }
         out.extend_from_slice(b"\r\n");
-        if !head_only {
-            out.extend_from_slice(&self.body);
+        if has_body && !head_only {
+            out.extend_from_slice(self.body());
         }
         out
     }

@@ -21,6 +21,8 @@ mod shared;
 
 mod reader;
 
+mod body;
+
 mod respond;
 
 mod rules;

@@ -15,6 +15,7 @@ use crate::connection::Opened;
 use crate::deadline::Deadline;
 use crate::escaped::Escaped;
 use crate::http::request::Request;
+use crate::http::response::Response;
 use crate::server::answer::{Handler, Kind};
 use crate::server::forwarded;
 use crate::server::metrics::Reason;
@@ -22,7 +23,7 @@ use crate::server::refusal::Refusal;
 use crate::server::roster::{Full, Seat};
 use crate::server::shared::Shared;
 use crate::server::visit::Visit;
-use crate::server::{reader, respond, upgrade};
+use crate::server::{body, reader, respond, upgrade};
 use crate::tls::Tls;
 use crate::wire::Wire;
 
@@ -41,6 +42,7 @@ pub(crate) struct Opening {
 /// What the client was granted.
 struct Upgraded {
     handler: Handler,
+    user: Option<Arc<str>>,
     subprotocol: Option<Box<str>>,
     visit: Sender<Visit>,
 }
@@ -48,11 +50,11 @@ struct Upgraded {
 impl Opening {
     pub(crate) fn run(mut self) {
         let deadline = Deadline::after(self.shared.config.open_timeout);
-        let (request, rest) = match self.read(deadline) {
+        let (request, mut rest) = match self.read(deadline) {
             Ok(read) => read,
             Err(refusal) => return self.refuse(refusal, None),
         };
-        match self.answer(&request, deadline) {
+        match self.answer(&request, &mut rest, deadline) {
             Ok(Some(upgraded)) => self.hand_over(request, rest, upgraded),
             Ok(None) => {}
             Err(refusal) => self.refuse(refusal, Some(&request)),
@@ -73,30 +75,35 @@ impl Opening {
     fn answer(
         &mut self,
         request: &Request,
+        rest: &mut Vec<u8>,
         deadline: Deadline,
     ) -> Result<Option<Upgraded>, Refusal> {
         let rules = &self.shared.rules;
         self.seat.count_address(request.client_ip())?;
         rules.check_host(request)?;
-        let handler = match rules.answer(request).0 {
+        if let Some(response) = rules.preflight(request) {
+            return self.page(request, response);
+        }
+        if !request.only_reads() && request.method() != "OPTIONS" {
+            rules.check_origin(request)?;
+        }
+        let answer = rules.answer(request);
+        let handler = match answer.kind {
             Kind::Upgrade(handler) => handler,
-            Kind::Respond(page) if page.status() < 400 => {
-                // A page would tell whoever waits for a socket nothing.
-                upgrade::check_not_lost(request)?;
-                respond::send(&self.wire, &page, request.is_head());
-                self.shared.counters.page();
-                let (id, client) = (self.seat.id(), self.client(request.client_ip()));
-                debug!(
-                    "ws-conn-{id} {client} page {} sent",
-                    Escaped(request.path())
-                );
-                return Ok(None);
-            }
-            Kind::Respond(response) => {
-                let reason = Reason::of_application(response.status());
-                return Err(Refusal::answered(reason, response));
+            Kind::Respond(response) => return self.page(request, response),
+            Kind::Receive(max_size, then) => {
+                let deadline = Deadline::after(self.shared.config.open_timeout);
+                let rest = std::mem::take(rest);
+                let body = body::read(&self.wire, request, rest, max_size, deadline)?;
+                return self.page(request, then(request, body));
             }
         };
+        if !request.only_reads() {
+            let sentence = "only GET and HEAD are answered here";
+            return Err(Response::text(405, sentence)
+                .header("Allow", "GET, HEAD")
+                .into());
+        }
         let key = upgrade::check(request)?;
         rules.check_origin(request)?;
         self.seat.take()?;
@@ -106,9 +113,30 @@ impl Opening {
         self.wire.send_all(head.as_bytes(), deadline)?;
         Ok(Some(Upgraded {
             handler,
+            user: answer.user,
             subprotocol,
             visit,
         }))
+    }
+
+    /// Sends a page, or refuses with what the application answers.
+    fn page(&self, request: &Request, response: Response) -> Result<Option<Upgraded>, Refusal> {
+        let response = self.shared.rules.share(request, response);
+        if response.status() >= 400 {
+            let reason = Reason::of_application(response.status());
+            return Err(Refusal::answered(reason, response));
+        }
+        // A page would tell whoever waits for a socket nothing.
+        upgrade::check_not_lost(request)?;
+        let write_timeout = self.shared.config.write_timeout;
+        respond::send(&self.wire, &response, request.is_head(), write_timeout);
+        self.shared.counters.page();
+        let (id, client) = (self.seat.id(), self.client(request.client_ip()));
+        debug!(
+            "ws-conn-{id} {client} page {} sent",
+            Escaped(request.path())
+        );
+        Ok(None)
     }
 
     fn hand_over(self, request: Request, rest: Vec<u8>, upgraded: Upgraded) {
@@ -123,6 +151,7 @@ impl Opening {
             local: self.local,
             request,
             subprotocol: upgraded.subprotocol,
+            user: upgraded.user,
             response: Box::default(),
             rest,
         };
@@ -142,7 +171,11 @@ impl Opening {
             why,
         } = refusal;
         if let Some(response) = &response {
-            respond::send(&self.wire, response, request.is_some_and(Request::is_head));
+            let (head_only, write_timeout) = (
+                request.is_some_and(Request::is_head),
+                self.shared.config.write_timeout,
+            );
+            respond::send(&self.wire, response, head_only, write_timeout);
         }
         self.shared.counters.refused(reason);
         let (id, why) = (self.seat.id(), Escaped(&why));

@@ -1,7 +1,13 @@
 //! Sends the last answer on a wire: a page or a refusal. In an opener's thread; `turn_away` in the
 //! accept loop's, without ever waiting.
 
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
+
+use log::warn;
 
 use crate::deadline::Deadline;
 use crate::http::head::MAX_HEAD;
@@ -12,15 +18,53 @@ use crate::wire::Wire;
 /// can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
+/// How much of a file is read at a time.
+const FILE_PIECE: usize = 64 * 1024;
 /// Page and refusals together; a client that reads more slowly is cut.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sends the answer and ends the connection so that the client can read it.
-pub(crate) fn send(wire: &Wire, response: &Response, head_only: bool) {
-    let deadline = Deadline::after(ANSWER_TIMEOUT);
-    if wire.send_all(&response.encode(head_only), deadline).is_ok() {
-        linger(wire, deadline);
+/// Sends the answer and ends the connection so that the client can read it. Of a file each piece must
+/// be taken within the write timeout.
+pub(crate) fn send(
+    wire: &Wire,
+    response: &Response,
+    head_only: bool,
+    write_timeout: Option<Duration>,
+) {
+    let mut deadline = Deadline::after(ANSWER_TIMEOUT);
+    if wire
+        .send_all(&response.encode(head_only), deadline)
+        .is_err()
+    {
+        return;
     }
+    if let Some((file, part)) = response.part_of_file().filter(|_| !head_only) {
+        if let Err(error) = send_part(wire, file, part, write_timeout) {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                warn!("a file was cut while it was sent: {error}");
+            }
+            return wire.abort();
+        }
+        deadline = Deadline::after(LINGER);
+    }
+    linger(wire, deadline);
+}
+
+fn send_part(
+    wire: &Wire,
+    file: &File,
+    part: Range<u64>,
+    write_timeout: Option<Duration>,
+) -> io::Result<()> {
+    let mut piece = vec![0; FILE_PIECE];
+    let mut at = part.start;
+    while at < part.end {
+        let length = (part.end - at).min(FILE_PIECE as u64) as usize;
+        file.read_exact_at(&mut piece[..length], at)?;
+        wire.send_all(&piece[..length], Deadline::after(write_timeout))?;
+        at += length as u64;
+    }
+    Ok(())
 }
 
 /// Says that nothing more is sent, and waits a moment for the client to have read what was.

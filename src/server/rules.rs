@@ -34,7 +34,7 @@ impl Rules {
     /// What the route says, or else the server's handler.
     pub(crate) fn answer(&self, request: &Request) -> Answer {
         let answer = self.route.as_ref().and_then(|route| route(request));
-        answer.unwrap_or_else(|| Answer(Kind::Upgrade(Arc::clone(&self.handler))))
+        answer.unwrap_or_else(|| Answer::from(Kind::Upgrade(Arc::clone(&self.handler))))
     }
 
     /// A page of a foreign name that resolves to us (DNS rebinding) has the right Origin; only
@@ -50,19 +50,78 @@ impl Rules {
         forbid(hosts.iter().any(is), Reason::Host, why, Some(host))
     }
 
-    /// A browser says which page opens the socket; another site's page may not.
+    /// A browser says which page opens the socket, or wants to change something; another site's page
+    /// may not.
     pub(crate) fn check_origin(&self, request: &Request) -> Result<(), Refusal> {
         let mut origins = request.all("Origin");
         let origin = origins.next();
+        // From a page of another site. Where there is an Origin, that says more.
+        let foreign = ["cross-site", "same-site"].map(Some);
+        let is_foreign = || foreign.contains(&request.header("Sec-Fetch-Site"));
         let fine = match (&self.origins, origin) {
             _ if origins.next().is_some() => false,
-            (None, None | Some("null")) => true,
+            (_, None) if !request.is_upgrade() && is_foreign() => false,
+            (None, None) => true,
+            // A page from disk has no origin, nor has a form in a sandboxed frame of any site: it may
+            // talk, but not post.
+            (None, Some("null")) => request.is_upgrade(),
             (None, Some(origin)) => is_same_host(origin, request.header("Host")),
             (Some(allowed), None) => allowed.iter().any(|o| o == "none"),
             (Some(allowed), Some(origin)) => allowed.iter().any(|o| is_same_origin(o, origin)),
         };
         let why = "the Origin of the page is not allowed here";
         forbid(fine, Reason::Origin, why, origin)
+    }
+
+    /// Whether a page of another site may read the answer: only if its origin is named.
+    pub(crate) fn shared_with<'a>(&self, request: &'a Request) -> Option<&'a str> {
+        let origin = request.header("Origin")?;
+        let allowed = self.origins.as_ref()?;
+        let is_named = allowed
+            .iter()
+            .any(|o| o != "none" && is_same_origin(o, origin));
+        is_named.then_some(origin)
+    }
+
+    /// The answer to a browser that asks, before a request of another site's page, whether it may send
+    /// that (the Fetch standard, section 3.3).
+    pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
+        if request.method() != "OPTIONS" {
+            return None;
+        }
+        request.header("Access-Control-Request-Method")?;
+        let Some(_) = self.shared_with(request) else {
+            let why = "the Origin of the page is not allowed here";
+            return Some(Response::text(403, why));
+        };
+        let asked = request
+            .header("Access-Control-Request-Headers")
+            .unwrap_or_default();
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(&byte);
+        let headers = if asked.bytes().all(is_token) {
+            asked
+        } else {
+            ""
+        };
+        let methods = "GET, HEAD, POST, PUT, PATCH, DELETE";
+        let response = Response::empty(204)
+            .header("Access-Control-Allow-Methods", methods)
+            .header("Access-Control-Max-Age", "600");
+        Some(match headers {
+            "" => response,
+            headers => response.header("Access-Control-Allow-Headers", headers.to_owned()),
+        })
+    }
+
+    /// With what lets the page of another site read it, if it may.
+    pub(crate) fn share(&self, request: &Request, response: Response) -> Response {
+        match self.shared_with(request) {
+            None => response,
+            Some(origin) => response
+                .header("Access-Control-Allow-Origin", origin.to_owned())
+                .header("Access-Control-Expose-Headers", "ETag")
+                .header("Vary", "Origin"),
+        }
     }
 
     /// The first of ours that the client offers, in the order that we prefer. None is no reason to

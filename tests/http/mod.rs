@@ -111,6 +111,7 @@ pub(crate) fn is_raw(line: &str) -> bool {
     line.chars().any(bad)
 }
 
+mod bodies;
 mod heads;
 mod origins;
 mod pages;
