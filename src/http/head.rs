@@ -35,7 +35,7 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request, Response> {
     let method = parsed.method.unwrap_or_default();
     let target = parsed.path.unwrap_or_default();
     // Neither a proxy's method nor a question about the whole server names a path.
-    if method == "CONNECT" || target == "*" {
+    if method == "CONNECT" || (method == "OPTIONS" && target == "*") {
         let text = "only paths are answered here";
         return Err(Response::text(405, text).header("Allow", "GET, HEAD"));
     }
