@@ -152,11 +152,9 @@ fn saving_is_counted_where_something_is_saved() {
     raw.send(&raw::text(r#"{"action":"plus"}"#));
     while !raw.message().text().contains("\"value\":1}") {}
     // Saved before anybody could see it.
-    assert_eq!(figures(metrics, "/metrics")["plainws_state_saves_total"], 1);
-    assert_eq!(
-        figures(metrics, "/metrics")["plainws_state_save_failures_total"],
-        0
-    );
+    let figures = figures(metrics, "/metrics");
+    assert_eq!(figures["plainws_state_saves_total"], 1);
+    assert_eq!(figures["plainws_state_save_failures_total"], 0);
 }
 
 #[test]
@@ -228,15 +226,11 @@ fn connections_messages_and_bytes_are_counted_while_open_and_stay_counted() {
 fn threads_are_those_of_the_process() {
     let (daemon, port, metrics) = measured("counter", &[]);
     let clients: Vec<Raw> = (0..5).map(|_| Raw::upgrade(port, "/")).collect();
-    wait_until(
-        "the number of threads that the system tells",
-        PATIENCE,
-        || {
-            // Less one that is the answer's own.
-            let told = figures(metrics, "/metrics")["plainws_threads"] - 1;
-            (told == daemon.threads().len() as u64 && told > 5).then_some(())
-        },
-    );
+    wait_until("the system's number of threads", PATIENCE, || {
+        // Less one that is the answer's own.
+        let told = figures(metrics, "/metrics")["plainws_threads"] - 1;
+        (told == daemon.threads().len() as u64 && told > 5).then_some(())
+    });
     drop(clients);
 }
 
@@ -246,42 +240,49 @@ fn refusals_are_counted_by_reason_and_each_by_its_own() {
         "--max-connections=1",
         "--open-timeout=2s",
         "--host=localhost",
+        "--listen=127.0.0.1:0",
     ];
-    let (_daemon, port, metrics) = measured("counter", &more);
+    let (daemon, port, metrics) = measured("counter", &more);
+    let index = url_port(&daemon.wait_line("index at "));
     let mut only = Raw::upgrade(port, "/");
     only.message();
-    let refuse = |request: &str, status: u16| {
-        assert_eq!(exchange(port, request).status, status, "{request:?}");
-    };
-    let cases: [(&str, &dyn Fn()); 8] = [
-        ("bad_request", &|| refuse("nonsense\r\n\r\n", 400)),
-        ("full", &|| refuse(&upgrade_request("/", ""), 503)),
-        ("host", &|| {
-            refuse("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403);
-        }),
-        ("origin", &|| {
-            let evil = upgrade_request("/", "Origin: https://evil.example\r\n");
-            refuse(&evil, 403);
-        }),
-        ("upgrade", &|| {
-            refuse(&upgrade_request("/", "").replace(": 13", ": 12"), 426);
-        }),
-        ("timeout", &|| refuse("GET / HTTP/1.1\r\n", 408)),
-        ("tls", &|| {
-            let mut raw = Raw::connect(port);
-            raw.send(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]);
-            assert_eq!(raw.rest(), b"");
-        }),
-        ("gone", &|| drop(Raw::connect(port))),
+    let evil = upgrade_request("/", "Origin: https://evil.example\r\n");
+    let old = upgrade_request("/", "").replace(": 13", ": 12");
+    let rows: [(&str, u16, u16, &str); 7] = [
+        ("bad_request", port, 400, "nonsense\r\n\r\n"),
+        ("full", port, 503, &upgrade_request("/", "")),
+        (
+            "host",
+            port,
+            403,
+            "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        ),
+        ("origin", port, 403, &evil),
+        ("upgrade", port, 426, &old),
+        ("not_found", index, 404, &get("/nothing", "")),
+        ("timeout", port, 408, "GET / HTTP/1.1\r\n"),
     ];
+    // What gets no answer.
+    let tls = || {
+        let mut raw = Raw::connect(port);
+        raw.send(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]);
+        assert_eq!(raw.rest(), b"");
+    };
     let mut expected: BTreeMap<String, u64> = BTreeMap::new();
-    for (times, (reason, cause)) in (1..).zip(cases) {
-        // As often as no other one, but the slow one once.
-        let times = if reason == "timeout" { 1 } else { times };
+    let mut count = |reason: &str, times: u64, cause: &dyn Fn()| {
         (0..times).for_each(|_| cause());
         expected.insert(refused(reason), times);
         wait_figure(metrics, &refused(reason), times);
+    };
+    for (times, (reason, port, status, request)) in (1..).zip(rows) {
+        // As often as no other one, but the slow one once.
+        let times = if reason == "timeout" { 1 } else { times };
+        count(reason, times, &|| {
+            assert_eq!(exchange(port, request).status, status, "{reason}");
+        });
     }
+    count("tls", 8, &tls);
+    count("gone", 9, &|| drop(Raw::connect(port)));
     let figures = figures(metrics, "/metrics");
     let family = |name: &&String| name.starts_with("plainws_connections_refused_total");
     for name in figures.keys().filter(family) {
@@ -290,18 +291,6 @@ fn refusals_are_counted_by_reason_and_each_by_its_own() {
     }
     assert_eq!(figures["plainws_connections_accepted_total"], 1);
     drop(only);
-}
-
-#[test]
-fn a_path_that_is_nothing_is_counted_as_not_found() {
-    let args = ["serve", "--listen=127.0.0.1:0", "--metrics=/m"];
-    let daemon = plainws(&args);
-    let port = url_port(&daemon.wait_line("index at "));
-    assert_eq!(exchange(port, get("/nothing", "")).status, 404);
-    let name = refused("not_found");
-    wait_until("the refusal to be counted", PATIENCE, || {
-        (figures(port, "/m")[&name] == 1).then_some(())
-    });
 }
 
 #[test]
