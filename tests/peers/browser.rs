@@ -1,7 +1,7 @@
 //! Chromium with the bundled pages: from the daemon, from disk, and the tutorial's own.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plainws::{Server, connect};
 use serde_json::{Value, json};
@@ -9,19 +9,35 @@ use tempfile::TempDir;
 
 use crate::support::browser::{Browser, Tab};
 use crate::support::examples::start;
-use crate::support::process::{Daemon, plainws, url_port};
+use crate::support::process::{plainws, stopped, url_port};
 use crate::support::raw::serve;
 use crate::support::tools::{PATIENCE, wait_until};
 
 /// What the browser's console has to say in normal use.
 const NOTHING: [&str; 0] = [];
 
-/// The page as a file, as one opens it from disk.
-fn file(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The page's file.
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("html")
-        .join(name);
-    format!("file://{}", path.display())
+        .join(name)
+}
+
+/// The page as one opens it from disk.
+fn file(name: &str) -> String {
+    format!("file://{}", path(name).display())
+}
+
+/// A private directory for copies of pages, removed when dropped.
+fn directory() -> TempDir {
+    TempDir::with_prefix("plainws-pages-").expect("a private directory can be made")
+}
+
+/// Where an application's page is: at its server, and on disk.
+fn both(app: &str, port: u16) -> [String; 2] {
+    let disk = file(&format!("{app}.html"));
+    let disk = format!("{disk}?ws=ws://127.0.0.1:{port}/");
+    [format!("http://127.0.0.1:{port}/"), disk]
 }
 
 #[track_caller]
@@ -82,16 +98,11 @@ pub(crate) fn share(browser: &Browser, url: &str) {
 #[test]
 fn two_counter_pages_show_the_same_value_and_users() {
     let browser = Browser::open();
-    let (_daemon, port) = serve("counter", &[]);
-    share(&browser, &format!("http://127.0.0.1:{port}/"));
-}
-
-#[test]
-fn two_counter_pages_from_disk_show_the_same_value_and_users() {
-    let browser = Browser::open();
-    let (_daemon, port) = serve("counter", &[]);
-    let page = file("counter.html");
-    share(&browser, &format!("{page}?ws=ws://127.0.0.1:{port}/"));
+    // One each, and both to the end: a page that is left over would complain of a lost connection.
+    let daemons = [(); 2].map(|()| serve("counter", &[]));
+    for (at, (_daemon, port)) in daemons.iter().enumerate() {
+        share(&browser, &both("counter", *port)[at]);
+    }
 }
 
 #[test]
@@ -117,10 +128,7 @@ fn the_keyboard_reaches_the_buttons_of_the_counter() {
 fn clock_page_is_a_list_that_grows() {
     let browser = Browser::open();
     let (_daemon, port) = serve("clock", &[]);
-    for url in [
-        format!("http://127.0.0.1:{port}/"),
-        format!("{}?ws=ws://127.0.0.1:{port}/", file("clock.html")),
-    ] {
+    for url in both("clock", port) {
         let tab = browser.tab(&url);
         for lines in 1..=3 {
             let js =
@@ -177,10 +185,7 @@ fn name(tab: &Tab<'_>, name: &str) {
 fn hello_page_greets_one_name_after_the_other() {
     let browser = Browser::open();
     let (_daemon, port) = serve("hello", &[]);
-    for url in [
-        format!("http://127.0.0.1:{port}/"),
-        format!("{}?ws=ws://127.0.0.1:{port}/", file("hello.html")),
-    ] {
+    for url in both("hello", port) {
         let tab = browser.tab(&url);
         wait_connected(&tab);
         tab.script(
@@ -236,12 +241,9 @@ fn index_page_leads_to_the_three_applications() {
 
 /// Copies of the pages, in which the page's WebSocket only notes its URL.
 fn noting() -> TempDir {
-    let folder = TempDir::with_prefix("plainws-pages-").expect("a private directory can be made");
+    let folder = directory();
     for name in ["hello.html", "clock.html", "counter.html"] {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("html")
-            .join(name);
-        let page = fs::read_to_string(page).unwrap();
+        let page = fs::read_to_string(path(name)).unwrap();
         let noting = "<script>\nwindow.urls = [];\nwindow.WebSocket = class {\n\
             constructor(url) { urls.push(url); }\nclose() {}\n};\n</script>\n<script>";
         assert_eq!(page.matches("<script>").count(), 1, "one script in {name}");
@@ -335,35 +337,35 @@ fn a_page_connects_to_the_socket_that_its_site_names_whatever_a_link_says() {
 }
 
 #[test]
-fn a_page_says_so_when_its_site_names_no_websocket() {
+fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
     let browser = Browser::open();
-    for wrong in [
+    let page = file("counter.html");
+    let asked = ["http://127.0.0.1/", "", "javascript:alert(1)", "ws://"];
+    let named = [
         "wss://",
         "javascript:alert(1)",
         "/path-on-disk",
         "http://[::",
-    ] {
-        let folder = TempDir::with_prefix("plainws-pages-").unwrap();
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("html/counter.html");
-        fs::copy(page, folder.path().join("counter.html")).unwrap();
-        naming(folder.path(), "counter.html", wrong);
-        let tab = browser.tab(&format!("file://{}/counter.html", folder.path().display()));
-        tab.wait_text("#status", "plainws-socket must be a ws:// or wss:// URL");
-        assert_eq!(disabled(&tab), json!(["minus", "plus"]), "{wrong}");
+    ];
+    let check = |url: &str, what: &str, wrong: &str| {
+        let tab = browser.tab(url);
+        tab.wait_text("#status", &format!("{what} must be a ws:// or wss:// URL"));
+        assert_eq!(disabled(&tab), json!(["minus", "plus"]), "{what} {wrong}");
         tab.close();
+    };
+    for wrong in asked {
+        check(&format!("{page}?ws={wrong}"), "?ws=", wrong);
     }
-    assert_eq!(browser.console(), NOTHING);
-}
-
-#[test]
-fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
-    let browser = Browser::open();
-    let page = file("counter.html");
-    for wrong in ["http://127.0.0.1/", "", "javascript:alert(1)", "ws://"] {
-        let tab = browser.tab(&format!("{page}?ws={wrong}"));
-        tab.wait_text("#status", "?ws= must be a ws:// or wss:// URL");
-        assert_eq!(disabled(&tab), json!(["minus", "plus"]), "{wrong}");
-        tab.close();
+    for wrong in named {
+        let folder = directory();
+        let copy = folder.path().join("counter.html");
+        fs::copy(path("counter.html"), &copy).unwrap();
+        naming(folder.path(), "counter.html", wrong);
+        check(
+            &format!("file://{}", copy.display()),
+            "plainws-socket",
+            wrong,
+        );
     }
     assert_eq!(browser.console(), NOTHING);
 }
@@ -379,7 +381,7 @@ fn the_page_of_ones_own_in_the_docs_works_from_disk() {
     let (_daemon, port) = serve("counter", &[]);
     let default = "ws://localhost:6789/";
     assert!(page.contains(default), "{page}");
-    let folder = TempDir::with_prefix("plainws-pages-").unwrap();
+    let folder = directory();
     let path = folder.path().join("page.html");
     let url = format!("ws://localhost:{port}/");
     fs::write(&path, page.replace(default, &url)).unwrap();
@@ -399,13 +401,6 @@ fn the_page_of_ones_own_in_the_docs_works_from_disk() {
 
 // ---- When the server goes --------------------------------------------------------------------
 
-/// Stops the daemon as systemd does.
-#[track_caller]
-fn stop(mut daemon: Daemon) {
-    daemon.signal("TERM");
-    assert!(daemon.wait_exit(PATIENCE).success(), "{}", daemon.report());
-}
-
 #[track_caller]
 fn wait_lost(tab: &Tab<'_>) {
     let js = "return document.getElementById('status').textContent.startsWith('Disconnected. \
@@ -424,7 +419,7 @@ fn counter_page_holds_its_value_and_comes_back_and_sends_no_click_twice() {
         tab.click("#plus");
         tab.wait_text("#value", value);
     }
-    stop(daemon);
+    stopped(daemon);
     wait_lost(&tab);
     // Noted from now on, so that nothing in between goes unseen.
     tab.script(
@@ -472,7 +467,7 @@ fn counter_page_holds_its_value_and_comes_back_and_sends_no_click_twice() {
 fn a_page_that_was_opened_before_the_server_connects_when_it_is_there() {
     let browser = Browser::open();
     let (daemon, port) = serve("hello", &[]);
-    stop(daemon);
+    stopped(daemon);
     let page = file("hello.html");
     let tab = browser.tab(&format!("{page}?ws=ws://127.0.0.1:{port}/"));
     wait_lost(&tab);
@@ -489,9 +484,8 @@ fn a_page_that_was_opened_before_the_server_connects_when_it_is_there() {
 fn a_page_waits_longer_from_try_to_try() {
     let browser = Browser::open();
     // A copy in which no connection succeeds, and time flies.
-    let folder = TempDir::with_prefix("plainws-pages-").unwrap();
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("html/clock.html");
-    let page = fs::read_to_string(page).unwrap();
+    let folder = directory();
+    let page = fs::read_to_string(path("clock.html")).unwrap();
     let flying = "<script>
         let now = 0;
         window.tries = [];
@@ -618,7 +612,7 @@ const TUTORIAL_CLOCK: &str = r#"<!DOCTYPE html>
 #[test]
 fn the_tutorials_own_pages_work_from_disk() {
     let browser = Browser::open();
-    let folder = TempDir::with_prefix("plainws-pages-").unwrap();
+    let folder = directory();
     let page = |name: &str, text: &str, port: u16| {
         let path = folder.path().join(name);
         let text = text.replace("URL", &format!("ws://127.0.0.1:{port}/"));
