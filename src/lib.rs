@@ -248,6 +248,7 @@ pub use client::{Client, ClientBuilder, Retry, Stopper, connect};
 pub use close::{CloseCode, CloseFrame, Closed};
 pub use connection::{Connection, Messages};
 pub use error::{Error, Refused, Result};
+pub use http::event::Event;
 pub use http::request::Request;
 pub use http::response::Response;
 pub use hub::{Clients, Hub, HubBuilder, Registration, Room};

@@ -19,6 +19,8 @@ mod connection;
 /// The daemon as a process: arguments, logs, signals, exit codes.
 mod daemon;
 /// Every example, run as its header says.
+mod events;
+
 mod examples;
 /// Raw frames against the daemon and the echo example: the protocol, its limits and deadlines.
 mod frames;

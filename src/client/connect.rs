@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use tungstenite::protocol::Role;
-
 use super::attempt::Attempt;
 use super::builder::{Client, ClientBuilder};
 use super::offer::KEY;
@@ -15,7 +13,7 @@ use super::response::ResponseHead;
 use super::target::Target;
 use super::transport::Transport;
 use crate::caretaker::Caretaker;
-use crate::connection::{Connection, Opened};
+use crate::connection::{Connection, Framing, Opened};
 use crate::error::{Error, Result};
 use crate::http::request::Request;
 use crate::wire::socket::Socket;
@@ -157,7 +155,7 @@ impl ClientBuilder {
         let key = request.header(KEY).unwrap_or_default();
         Ok(Connection::new(Opened {
             id: transport.attempt.id,
-            role: Role::Client,
+            framing: Framing::Client,
             config: self.config.clone(),
             user: None,
             subprotocol: response.check(key, &self.offer.subprotocols)?,

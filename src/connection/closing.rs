@@ -10,6 +10,7 @@ use log::debug;
 use crate::close::{CloseCode, CloseFrame};
 use crate::connection::ending::lost_by;
 use crate::connection::frame;
+use crate::connection::framing::Framing;
 use crate::connection::outbox::{Outbox, State};
 use crate::deadline::Deadline;
 
@@ -27,8 +28,12 @@ impl Outbox {
         debug!("{} > Close {frame}", self.name());
         state
             .backlog
-            .append(|out| frame::encode_close(self.role, &frame, out));
-        self.close_sent(state, Some(frame));
+            .append(|out| frame::encode_close(self.framing, &frame, out));
+        self.close_sent(state, Some(frame.clone()));
+        if self.framing == Framing::Events {
+            // There is no other goodbye.
+            state.ending.received(frame);
+        }
         self.drain_unless_blocked(state);
     }
 
@@ -37,9 +42,12 @@ impl Outbox {
     pub(super) fn close_slow(&self, state: &mut State) {
         if state.ending.is_open() {
             state.slow = true;
-            state.backlog.drop_unstarted();
             let limit = self.config.backlog;
             let reason = format!("more than {limit} bytes wait to be read");
+            if self.framing == Framing::Events {
+                return self.cut_off(state, reason);
+            }
+            state.backlog.drop_unstarted();
             self.queue_close(state, CloseFrame::cut(CloseCode::TRY_AGAIN_LATER, &reason));
         }
     }

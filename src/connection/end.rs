@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::connection::framing::Framing;
 use log::info;
-use tungstenite::protocol::Role;
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::connection::{Connection, Inner};
@@ -21,7 +21,7 @@ impl Inner {
     /// once (RFC 6455, section 7.1.1). That also wakes every other thread that waits for bytes.
     pub(super) fn hang_up(&self) {
         self.outbox.flush();
-        if self.role == Role::Server && self.outbox.is_done() {
+        if self.framing == Framing::Server && self.outbox.is_done() {
             self.outbox.wire.shutdown_both();
         }
     }
@@ -45,14 +45,14 @@ impl Inner {
         while self.outbox.has_backlog() && matches!(wire.wait_writable(deadline), Ok(true)) {
             self.outbox.flush_blocked();
         }
-        match self.role {
-            Role::Server if heard => self.hang_up(),
-            Role::Server => {
+        match self.framing {
+            Framing::Server if heard => self.hang_up(),
+            Framing::Server | Framing::Events => {
                 wire.shutdown_write();
                 wire.discard(LINGER_BYTES, deadline.or(Deadline::after(LINGER)));
             }
             // Waits for the server to close.
-            Role::Client => wire.discard(LINGER_BYTES, deadline),
+            Framing::Client => wire.discard(LINGER_BYTES, deadline),
         }
         self.outbox.state().finish();
         wire.shutdown_both();
@@ -62,7 +62,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // A server's connections are closed by the thread that serves them.
-        if self.role == Role::Client {
+        if self.framing == Framing::Client {
             self.finish(CloseFrame::cut(CloseCode::NORMAL, ""));
         }
     }
@@ -77,6 +77,10 @@ impl Connection {
     /// Closes, waits for the answer, and leaves nothing behind. For the owner of the thread.
     pub(crate) fn finish(&self, frame: CloseFrame) {
         self.inner.finish(frame);
+    }
+
+    pub(crate) fn is_event_stream(&self) -> bool {
+        self.inner.framing == Framing::Events
     }
 
     /// Gives the peer up at once, for this reason.

@@ -5,11 +5,11 @@
 use std::fmt;
 use std::io::Cursor;
 
-use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use crate::close::CloseFrame;
+use crate::connection::framing::Framing;
 use crate::escaped::Escaped;
 use crate::message::{Message, dump};
 
@@ -28,19 +28,25 @@ pub(super) const PONG: OpCode = OpCode::Control(Control::Pong);
 
 /// Appends one whole frame to `out`. A client's is masked with a key that nobody can foresee
 /// (RFC 6455, section 5.3), a server's is not and so is the same for every client.
-pub(super) fn encode(role: Role, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+pub(super) fn encode(framing: Framing, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     let mut header = FrameHeader {
         opcode,
         ..FrameHeader::default()
     };
     // Writing to a vector cannot fail.
-    match role {
-        Role::Server => {
+    match framing {
+        Framing::Events => match opcode {
+            OpCode::Data(_) => out.extend_from_slice(payload),
+            // A comment, which the browser's script does not see.
+            PING => out.extend_from_slice(b": ping\n\n"),
+            OpCode::Control(_) => {}
+        },
+        Framing::Server => {
             out.reserve(header.len(payload.len() as u64) + payload.len());
             let _ = header.format(payload.len() as u64, out);
             out.extend_from_slice(payload);
         }
-        Role::Client => {
+        Framing::Client => {
             header.mask = Some(rand::random());
             let _ = Frame::from_payload(header, payload.to_vec().into()).format(out);
         }
@@ -48,9 +54,14 @@ pub(super) fn encode(role: Role, opcode: OpCode, payload: &[u8], out: &mut Vec<u
 }
 
 /// Appends a close frame to `out`.
-pub(super) fn encode_close(role: Role, frame: &CloseFrame, out: &mut Vec<u8>) {
+pub(super) fn encode_close(framing: Framing, frame: &CloseFrame, out: &mut Vec<u8>) {
     let close = Frame::close(Some(frame.to_tungstenite()));
-    encode(role, OpCode::Control(Control::Close), close.payload(), out);
+    encode(
+        framing,
+        OpCode::Control(Control::Close),
+        close.payload(),
+        out,
+    );
 }
 
 /// The length of the frame that starts `bytes`; all of them if no header is there.
@@ -64,15 +75,15 @@ pub(super) fn frame_len(bytes: &[u8]) -> usize {
 
 /// What a message or control frame with so many bytes of payload takes on its way to us at least, in
 /// however many fragments (RFC 6455, section 5.2).
-pub(super) fn received_len(role: Role, payload: usize) -> usize {
+pub(super) fn received_len(framing: Framing, payload: usize) -> usize {
     let length = match payload {
         0..126 => 0,
         126..65536 => 2,
         // Without masks the headers of two fragments are shorter than that of one long frame.
-        65536..131_071 if role == Role::Client => 4,
+        65536..131_071 if framing == Framing::Client => 4,
         _ => 8,
     };
-    let mask = if role == Role::Server { 4 } else { 0 };
+    let mask = if framing == Framing::Server { 4 } else { 0 };
     2 + length + mask + payload
 }
 
@@ -103,10 +114,10 @@ mod tests {
     #[test]
     fn a_servers_frame_is_plain_and_a_clients_masked() {
         let mut out = Vec::new();
-        encode(Role::Server, TEXT, b"Rust", &mut out);
+        encode(Framing::Server, TEXT, b"Rust", &mut out);
         assert_eq!(out, b"\x81\x04Rust");
         out.clear();
-        encode(Role::Client, TEXT, b"Rust", &mut out);
+        encode(Framing::Client, TEXT, b"Rust", &mut out);
         assert_eq!(out[..2], [0x81, 0x84]);
         let unmasked: Vec<u8> = out[6..]
             .iter()
@@ -120,7 +131,7 @@ mod tests {
     fn two_masks_differ() {
         let mask = || {
             let mut out = Vec::new();
-            encode(Role::Client, TEXT, b"x", &mut out);
+            encode(Framing::Client, TEXT, b"x", &mut out);
             out[2..6].to_vec()
         };
         assert!((0..8).any(|_| mask() != mask()));

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::OpCode;
 
 use crate::connection::frame::{encode, opcode};
+use crate::connection::framing::Framing;
 use crate::message::Message;
 
 /// Names a state of which a slow client needs only the newest value.
@@ -47,7 +47,7 @@ impl Frames {
     pub(crate) fn push(&mut self, message: &Message, topic: Option<Topic>) {
         let (opcode, payload) = (opcode(message), message.as_bytes());
         self.add(opcode, payload.len(), topic, |bytes| {
-            encode(Role::Server, opcode, payload, bytes);
+            encode(Framing::Server, opcode, payload, bytes);
         });
     }
 

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use log::debug;
 use tungstenite::error::{CapacityError, ProtocolError};
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::protocol::{WebSocketConfig, WebSocketContext};
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::connection::ending::lost_by;
 use crate::connection::frame::{self, Shown};
+use crate::connection::framing::Framing;
 use crate::connection::keepalive;
 use crate::connection::outbox::Outbox;
 use crate::deadline::Deadline;
@@ -38,7 +39,7 @@ const MAX_EARLY: usize = 64;
 #[derive(Debug)]
 pub(super) struct Inbox {
     context: WebSocketContext,
-    role: Role,
+    framing: Framing,
     max_size: usize,
     source: Source,
     /// How many of the bytes that tungstenite holds came in one read with the end of a message.
@@ -88,7 +89,7 @@ pub(super) enum Look {
 
 impl Inbox {
     /// `rest` is what came behind the opening handshake.
-    pub(super) fn new(role: Role, max_size: usize, rest: Vec<u8>) -> Inbox {
+    pub(super) fn new(framing: Framing, max_size: usize, rest: Vec<u8>) -> Inbox {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -101,8 +102,8 @@ impl Inbox {
             ..Source::default()
         };
         Inbox {
-            context: WebSocketContext::from_partially_read(rest, role, Some(config)),
-            role,
+            context: WebSocketContext::from_partially_read(rest, framing.role(), Some(config)),
+            framing,
             max_size,
             source,
             behind: 0,
@@ -176,6 +177,9 @@ impl Inbox {
     }
 
     fn read(&mut self, outbox: &Outbox) -> Look {
+        if self.framing == Framing::Events {
+            return self.read_nothing(outbox);
+        }
         if self.source.held == 0 && self.source.is_empty() && !self.over {
             // tungstenite would only say so, too.
             return Look::Empty(Deadline::NEVER);
@@ -195,6 +199,22 @@ impl Inbox {
             }
         }
         Look::Over
+    }
+
+    /// Throws away what the client of an event stream says; its end is the end.
+    fn read_nothing(&mut self, outbox: &Outbox) -> Look {
+        self.source.taken = self.source.arrived.len();
+        self.source.held = 0;
+        match self.source.end.take() {
+            Some(Err(error)) => outbox.lost(lost_by(&error)),
+            Some(Ok(())) => outbox.lost("the client has gone".to_owned()),
+            None => {}
+        }
+        let state = outbox.state();
+        match state.ending.over || state.ending.is_complete() {
+            true => Look::Over,
+            false => Look::Empty(Deadline::NEVER),
+        }
     }
 
     /// tungstenite has made all it can of what has come.
@@ -229,7 +249,7 @@ impl Inbox {
 
     /// A data message for the caller, or nothing for a control frame, which is handled here.
     fn received(&mut self, message: tungstenite::Message, outbox: &Outbox) -> Option<Message> {
-        let length = frame::received_len(self.role, message.len());
+        let length = frame::received_len(self.framing, message.len());
         self.source.held = self.source.held.saturating_sub(length);
         self.behind = self.behind.min(self.source.held);
         // Copied out of tungstenite's buffer, which a message that lives on would pin whole.

@@ -27,6 +27,8 @@ mod keepalive;
 
 mod frame;
 mod name;
+
+mod framing;
 mod tally;
 
 use std::fmt;
@@ -35,9 +37,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tungstenite::protocol::Role;
-
 pub(crate) use self::frames::{Frames, Topic};
+pub(crate) use self::framing::Framing;
 pub use self::messages::Messages;
 pub(crate) use self::outbox::Outbox;
 pub(crate) use self::tally::Tally;
@@ -78,7 +79,7 @@ pub struct Connection {
 }
 
 struct Inner {
-    role: Role,
+    framing: Framing,
     peer: Address,
     local: Address,
     request: Request,
@@ -92,7 +93,7 @@ struct Inner {
 /// What a connection is made of, once the handshake is done.
 pub(crate) struct Opened {
     pub(crate) id: u64,
-    pub(crate) role: Role,
+    pub(crate) framing: Framing,
     pub(crate) config: Config,
     pub(crate) wire: Arc<Wire>,
     pub(crate) caretaker: Arc<Caretaker>,
@@ -117,12 +118,12 @@ pub(crate) fn next_id() -> u64 {
 
 impl Connection {
     pub(crate) fn new(opened: Opened) -> Connection {
-        let (id, role, config) = (opened.id, opened.role, opened.config);
-        let receiver = Receiver::new(Inbox::new(role, config.max_size, opened.rest));
-        let outbox = Outbox::new(id, role, config, opened.wire, opened.caretaker);
+        let (id, framing, config) = (opened.id, opened.framing, opened.config);
+        let receiver = Receiver::new(Inbox::new(framing, config.max_size, opened.rest));
+        let outbox = Outbox::new(id, framing, config, opened.wire, opened.caretaker);
         Connection {
             inner: Arc::new(Inner {
-                role,
+                framing,
                 peer: opened.peer,
                 local: opened.local,
                 request: opened.request,
@@ -336,9 +337,9 @@ impl Connection {
     /// # Ok::<(), plainws::Error>(())
     /// ```
     pub fn client_ip(&self) -> Option<IpAddr> {
-        match self.inner.role {
-            Role::Server => self.inner.request.client_ip(),
-            Role::Client => self.inner.local.ip(),
+        match self.inner.framing {
+            Framing::Server | Framing::Events => self.inner.request.client_ip(),
+            Framing::Client => self.inner.local.ip(),
         }
     }
 

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Instant;
 
+use crate::connection::framing::Framing;
 use log::{debug, log_enabled};
-use tungstenite::protocol::Role;
 
 use crate::caretaker::Caretaker;
 use crate::config::Config;
@@ -38,7 +38,7 @@ const PROGRESS: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) id: u64,
-    pub(super) role: Role,
+    pub(super) framing: Framing,
     pub(super) config: Config,
     pub(super) wire: Arc<Wire>,
     pub(super) caretaker: Arc<Caretaker>,
@@ -79,16 +79,20 @@ impl State {
 impl Outbox {
     pub(super) fn new(
         id: u64,
-        role: Role,
-        config: Config,
+        framing: Framing,
+        mut config: Config,
         wire: Arc<Wire>,
         caretaker: Arc<Caretaker>,
     ) -> Arc<Outbox> {
+        if framing == Framing::Events {
+            // Nobody answers a comment: that it is not taken is what tells.
+            config.ping_timeout = None;
+        }
         let keepalive = Keepalive::new(&config);
         let pings = keepalive.is_on();
         let outbox = Arc::new_cyclic(|me| Outbox {
             id,
-            role,
+            framing,
             config,
             wire,
             caretaker,
@@ -117,7 +121,7 @@ impl Outbox {
     }
 
     pub(super) fn name(&self) -> Name {
-        Name(self.role, self.id)
+        Name(self.framing, self.id)
     }
 
     /// What went out, and what waits.
@@ -180,7 +184,7 @@ impl Outbox {
         debug!("{} > {}", self.name(), Shown(opcode, payload));
         state
             .backlog
-            .append(|out| frame::encode(self.role, opcode, payload, out));
+            .append(|out| frame::encode(self.framing, opcode, payload, out));
         state.messages += 1;
     }
 
@@ -264,7 +268,7 @@ impl Outbox {
                 return;
             }
         }
-        if state.blocked || self.role == Role::Client {
+        if state.blocked || self.framing != Framing::Server {
             self.keep(&mut state, frames.iter(range));
         } else {
             self.deliver_now(&mut state, frames, range);
@@ -303,10 +307,11 @@ impl Outbox {
     fn keep<'a>(&self, state: &mut State, frames: impl Iterator<Item = FrameRef<'a>>) {
         for frame in frames {
             let mut masked = Vec::new();
-            let bytes = match self.role {
-                Role::Server => frame.bytes,
-                Role::Client => {
-                    frame::encode(self.role, frame.opcode, frame.payload, &mut masked);
+            let bytes = match self.framing {
+                Framing::Server => frame.bytes,
+                Framing::Events => frame.payload,
+                Framing::Client => {
+                    frame::encode(self.framing, frame.opcode, frame.payload, &mut masked);
                     &masked
                 }
             };
@@ -357,6 +362,10 @@ impl Outbox {
         match self.wire.flush() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.block(state),
             Err(error) if !state.ending.over => self.lose_by(state, &error),
+            _ if self.framing == Framing::Events && state.ending.is_complete() => {
+                // The end of the stream, which also wakes who waits for the client's.
+                self.wire.shutdown_both();
+            }
             _ => {}
         }
     }

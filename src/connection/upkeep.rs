@@ -63,7 +63,7 @@ impl Outbox {
     fn send_ping(&self, state: &mut State, now: Instant) {
         let payload = state.keepalive.ping(now, self.wire.received());
         let mut bytes = Vec::with_capacity(14);
-        frame::encode(self.role, frame::PING, &payload, &mut bytes);
+        frame::encode(self.framing, frame::PING, &payload, &mut bytes);
         debug!(target: keepalive::LOG, "{} > {}", self.name(), Shown(frame::PING, &payload));
         self.queue_control(state, backlog::State::Ping, &bytes);
         self.drain_unless_blocked(state);

@@ -132,9 +132,32 @@ impl Response {
         }
     }
 
+    /// The head of an answer whose body has no length and is not kept by anybody on the way: a stream
+    /// of this type.
+    pub(crate) fn stream(self, content_type: &'static str) -> Vec<u8> {
+        let response = self.header("Content-Type", content_type);
+        // nginx would gather it.
+        let response = response.header("X-Accel-Buffering", "no");
+        response.header("Cache-Control", "no-store").head(None)
+    }
+
     /// The answer as bytes; without its body for HEAD, and as far as that is no file's. Every answer
     /// forbids what it does not need and ends the connection.
     pub(crate) fn encode(&self, head_only: bool) -> Vec<u8> {
+        let has_body = !matches!(self.status, 204 | 304);
+        let length = match &self.body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File(_, part) => part.end.saturating_sub(part.start),
+        };
+        let mut out = self.head(has_body.then_some(length));
+        if has_body && !head_only {
+            out.extend_from_slice(self.body());
+        }
+        out
+    }
+
+    /// With the length, if the answer has a body that has one.
+    fn head(&self, length: Option<u64>) -> Vec<u8> {
         let has_body = !matches!(self.status, 204 | 304);
         let mut out = format!(
             "HTTP/1.1 {} {}\r\nDate: {}\r\nConnection: close\r\n",
@@ -143,11 +166,7 @@ impl Response {
             httpdate::fmt_http_date(SystemTime::now()),
         )
         .into_bytes();
-        if has_body {
-            let length = match &self.body {
-                Body::Bytes(bytes) => bytes.len() as u64,
-                Body::File(_, part) => part.end.saturating_sub(part.start),
-            };
+        if let Some(length) = length {
             out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
         }
         let defaults = [
@@ -174,9 +193,6 @@ impl Response {
             }
         }
         out.extend_from_slice(b"\r\n");
-        if has_body && !head_only {
-            out.extend_from_slice(self.body());
-        }
         out
     }
 }

@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     Respond(Response),
     Receive(usize, Receive),
     Upgrade(Handler),
+    Events(Handler),
 }
 
 impl Answer {
@@ -59,6 +60,30 @@ impl Answer {
         Answer::from(Kind::Receive(max_size, Arc::new(then)))
     }
 
+    /// A stream of server-sent events (HTML standard, section 9.2), served by this handler: what a browser
+    /// reads with `EventSource`. Its connection only sends, and each message stands in the stream as it
+    /// is; [`Event`](crate::Event) writes one. It can be registered with a [`Hub`](crate::Hub), has a
+    /// place, a backlog and pings (comments) as a WebSocket has, and who reads too slowly is cut off.
+    /// Receiving waits for the client to go. Closing it sends what is queued and ends the stream.
+    ///
+    /// ```
+    /// use plainws::{Answer, Event, Server};
+    ///
+    /// Server::builder(|_| Ok(())).route(|request| match request.path() {
+    ///     "/events" => Some(Answer::events(|events| {
+    ///         events.send(Event::new("hello").to_string())?;
+    ///         events.recv().map(drop)
+    ///     })),
+    ///     _ => None,
+    /// });
+    /// ```
+    pub fn events<F>(handler: F) -> Answer
+    where
+        F: Fn(&Connection) -> crate::Result<()> + Send + Sync + 'static,
+    {
+        Answer::from(Kind::Events(Arc::new(handler)))
+    }
+
     /// Says who the client is; the handler finds it as [`Connection::user`].
     pub fn user(mut self, name: impl Into<Arc<str>>) -> Answer {
         self.user = Some(name.into());
@@ -84,6 +109,7 @@ impl fmt::Debug for Answer {
         match &self.kind {
             Kind::Respond(response) => write!(f, "Answer({})", response.status()),
             Kind::Receive(max_size, _) => write!(f, "Answer(receive {max_size})"),
+            Kind::Events(_) => f.write_str("Answer(events)"),
             Kind::Upgrade(_) => f.write_str("Answer(upgrade)"),
         }
     }

@@ -17,6 +17,8 @@ use crate::connection::Tally;
 pub struct Metrics {
     /// Connections that are open now.
     pub clients: usize,
+    /// Those of them that are event streams.
+    pub event_streams: usize,
     /// Connections opened.
     pub accepted: u64,
     /// Requests answered with a page.

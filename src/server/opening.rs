@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use log::{debug, info};
-use tungstenite::protocol::Role;
 
 use crate::address::{Address, Via};
-use crate::connection::Opened;
+use crate::connection::{Framing, Opened};
 use crate::deadline::Deadline;
 use crate::escaped::Escaped;
 use crate::http::request::Request;
@@ -27,6 +26,9 @@ use crate::server::{body, reader, respond, upgrade};
 use crate::tls::Tls;
 use crate::wire::Wire;
 
+/// The media type of an event stream.
+const EVENTS: &str = "text/event-stream";
+
 /// A client that was accepted.
 pub(crate) struct Opening {
     pub(crate) shared: Arc<Shared>,
@@ -41,6 +43,7 @@ pub(crate) struct Opening {
 
 /// What the client was granted.
 struct Upgraded {
+    framing: Framing,
     handler: Handler,
     user: Option<Arc<str>>,
     subprotocol: Option<Box<str>>,
@@ -88,8 +91,9 @@ impl Opening {
             rules.check_origin(request)?;
         }
         let answer = rules.answer(request);
-        let handler = match answer.kind {
-            Kind::Upgrade(handler) => handler,
+        let (framing, handler) = match answer.kind {
+            Kind::Upgrade(handler) => (Framing::Server, handler),
+            Kind::Events(handler) => (Framing::Events, handler),
             Kind::Respond(response) => return self.page(request, response),
             Kind::Receive(max_size, then) => {
                 let deadline = Deadline::after(self.shared.config.open_timeout);
@@ -104,14 +108,27 @@ impl Opening {
                 .header("Allow", "GET, HEAD")
                 .into());
         }
-        let key = upgrade::check(request)?;
-        rules.check_origin(request)?;
+        let (head, subprotocol) = match framing {
+            Framing::Events if request.is_head() => {
+                return self.page(request, Response::new(200, EVENTS, Vec::new()));
+            }
+            Framing::Events => (
+                rules.share(request, Response::empty(200)).stream(EVENTS),
+                None,
+            ),
+            _ => {
+                let key = upgrade::check(request)?;
+                rules.check_origin(request)?;
+                let subprotocol = rules.subprotocol(request);
+                let head = upgrade::switching(key, subprotocol.as_deref());
+                (head.into_bytes(), subprotocol)
+            }
+        };
         self.seat.take()?;
         let visit = Visit::prepare(&self.shared.threads, self.seat.id()).map_err(Full::Thread)?;
-        let subprotocol = rules.subprotocol(request);
-        let head = upgrade::switching(key, subprotocol.as_deref());
-        self.wire.send_all(head.as_bytes(), deadline)?;
+        self.wire.send_all(&head, deadline)?;
         Ok(Some(Upgraded {
+            framing,
             handler,
             user: answer.user,
             subprotocol,
@@ -143,7 +160,7 @@ impl Opening {
         self.shared.counters.accepted();
         let opened = Opened {
             id: self.seat.id(),
-            role: Role::Server,
+            framing: upgraded.framing,
             config: self.shared.config.clone(),
             wire: self.wire,
             caretaker: Arc::clone(&self.shared.caretaker),

@@ -175,6 +175,11 @@ impl Roster {
             .values()
             .for_each(|client| all.add(client.tally()));
         metrics.clients = state.connections;
+        let is_stream = |client: &&Client| match &client.stage {
+            Stage::Open(connection) => connection.is_event_stream(),
+            Stage::Opening | Stage::Seated => false,
+        };
+        metrics.event_streams = state.clients.values().filter(is_stream).count();
         drop(state);
         metrics.add_tally(all);
     }

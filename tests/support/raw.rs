@@ -89,6 +89,23 @@ impl<S: Read + Write> Peer<S> {
         std::mem::take(&mut self.buffer)
     }
 
+    /// What comes up to and with the next of these.
+    #[track_caller]
+    pub fn until(&mut self, end: &str) -> String {
+        loop {
+            let found = self
+                .buffer
+                .windows(end.len())
+                .position(|w| w == end.as_bytes());
+            if let Some(at) = found {
+                let text: Vec<u8> = self.buffer.drain(..at + end.len()).collect();
+                return String::from_utf8(text).expect("UTF-8");
+            }
+            let text = String::from_utf8_lossy(&self.buffer).into_owned();
+            assert!(self.more(), "awaited {end:?}, the end came behind {text:?}");
+        }
+    }
+
     /// Sends bytes; that the peer has gone meanwhile is no error here.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);

@@ -1,4 +1,4 @@
-use tungstenite::protocol::Role;
+use crate::connection::framing::Framing;
 
 use super::*;
 use crate::message::Message;
@@ -7,7 +7,7 @@ fn text(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let message = Message::from(text);
     frame::encode(
-        Role::Server,
+        Framing::Server,
         frame::opcode(&message),
         message.as_bytes(),
         &mut out,

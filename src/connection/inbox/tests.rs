@@ -14,10 +14,10 @@ struct Setup {
 
 impl Setup {
     fn new() -> Setup {
-        Setup::of(Role::Server)
+        Setup::of(Framing::Server)
     }
 
-    fn of(role: Role) -> Setup {
+    fn of(role: Framing) -> Setup {
         let (socket, peer) = UnixStream::pair().expect("sockets");
         let caretaker = Caretaker::shared().expect("a caretaker");
         let wire = Arc::new(Wire::new(socket));
@@ -125,7 +125,7 @@ fn half_a_message_behind_a_whole_one_has_a_time_from_its_next_byte_on() {
 #[test]
 fn what_stands_behind_a_message_in_fragments_is_found() {
     for (first, second) in [(32_768, 32_768), (100, 65_500), (65_535, 2)] {
-        let mut setup = Setup::of(Role::Client);
+        let mut setup = Setup::of(Framing::Client);
         let mut bytes = unmasked(0x01, first);
         bytes.extend(unmasked(0x80, second));
         bytes.extend(unmasked(0x81, 0));
