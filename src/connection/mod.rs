@@ -102,7 +102,6 @@ pub(crate) struct Opened {
     pub(crate) request: Request,
     /// The subprotocol agreed on.
     pub(crate) subprotocol: Option<Box<str>>,
-    /// Who the client is, as the route says.
     pub(crate) user: Option<Arc<str>>,
     /// At a client, the headers of the server's answer.
     pub(crate) response: Box<[(String, String)]>,
