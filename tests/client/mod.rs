@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use plainws::{Client, ClientBuilder, Connection, Error, Message};
+use plainws::{Client, ClientBuilder, Connection, Error};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::support::tools::PATIENCE;
@@ -65,14 +65,27 @@ impl Peer {
         }
     }
 
-    /// Answers each request with this; `ACCEPT` becomes the right one.
-    fn saying(answer: impl Into<String>) -> Peer {
-        let answer = answer.into();
-        Peer::new(move |caller, _| {
-            let head = caller.head();
-            caller.say(answer.replace("ACCEPT", &accept(&head)));
+    /// Answers the requests of each connection, by its number, with these, a head each.
+    fn answering<A: AsRef<str>, const N: usize>(
+        answers: impl Fn(usize) -> [A; N] + Send + 'static,
+    ) -> Peer {
+        Peer::new(move |caller, number| {
+            for answer in answers(number) {
+                caller.answer(answer.as_ref());
+            }
             caller.wait_end();
         })
+    }
+
+    /// Answers each connection with this.
+    fn saying(answer: impl Into<String>) -> Peer {
+        let answer = answer.into();
+        Peer::answering(move |_| [answer.clone()])
+    }
+
+    /// Says nothing at all.
+    fn silent() -> Peer {
+        Peer::new(|caller, _| caller.wait_end())
     }
 
     fn url(&self, path: &str) -> String {
@@ -127,11 +140,16 @@ impl Caller {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Says so and opens the connection.
-    fn upgrade(&mut self) {
+    /// Reads a head and says this; `ACCEPT` becomes the right one.
+    fn answer(&mut self, answer: &str) {
         let head = self.head();
-        let answer = UPGRADE.replace("ACCEPT", &accept(&head));
-        assert!(self.say(answer + "\r\n"));
+        let key = header(&head, "Sec-WebSocket-Key");
+        let accept = key.map_or_else(String::new, |key| derive_accept_key(key.as_bytes()));
+        self.say(answer.replace("ACCEPT", &accept));
+    }
+
+    fn upgrade(&mut self) {
+        self.answer(UPGRADE);
     }
 
     /// Waits until the client has gone, for at most the time; whether it has.
@@ -157,14 +175,22 @@ impl Caller {
     }
 }
 
-/// The head of a good answer, without the empty line at its end.
+/// A good answer.
 const UPGRADE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: \
-                       Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n";
+                       Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n";
 
-/// The accept key for a request; empty without one.
-fn accept(head: &str) -> String {
-    header(head, "Sec-WebSocket-Key")
-        .map_or_else(String::new, |key| derive_accept_key(key.as_bytes()))
+/// A good answer with more lines in its head.
+fn upgrade_with(lines: &str) -> String {
+    UPGRADE.replace("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"))
+}
+
+/// A refusal without a body.
+fn status(status: u16) -> String {
+    format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n")
+}
+
+fn redirect(location: &str) -> String {
+    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
@@ -174,10 +200,49 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// A client that waits for no answer to its goodbye.
+fn client() -> ClientBuilder {
+    Client::builder().close_timeout(Duration::ZERO)
+}
+
+/// A client that does not wait long.
+fn impatient() -> ClientBuilder {
+    client().open_timeout(Duration::from_millis(700))
+}
+
+/// How connecting fails: the kind of the error, and what it says.
 #[track_caller]
-fn fails(result: plainws::Result<Connection>) -> Error {
-    match result {
-        Ok(_) => panic!("the connection is open"),
-        Err(error) => error,
-    }
+fn failure(result: plainws::Result<Connection>) -> String {
+    let error = result.map(drop).expect_err("the connection is open");
+    let kind = match error {
+        Error::Handshake { .. } => "Handshake",
+        Error::Invalid { .. } => "Invalid",
+        Error::Io { .. } => "Io",
+        Error::Refused(_) => "Refused",
+        Error::TimedOut { .. } => "TimedOut",
+        _ => "another kind",
+    };
+    format!("{kind}: {error}")
+}
+
+/// It begins and ends like this.
+#[track_caller]
+fn told(text: &str, start: &str, end: &str) {
+    let told = text.starts_with(start) && text.ends_with(end);
+    assert!(told, "{text:?} is not {start:?} ... {end:?}");
+}
+
+#[track_caller]
+fn took_less_than(seconds: u64, start: Instant) {
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(seconds), "it took {took:?}");
+}
+
+/// An address that refuses, as the socket is bound, and nobody listens.
+fn nobody() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }

@@ -4,198 +4,138 @@ use std::process::Command;
 
 use super::*;
 
-fn client(proxy: &Peer) -> ClientBuilder {
-    let url = format!("http://{}", proxy.address);
-    Client::builder().close_timeout(Duration::ZERO).proxy(&*url)
+const CONNECTED: &str = "HTTP/1.1 200 OK\r\n\r\n";
+
+/// A client of this proxy, with `NAME:PASSWORD@` or without.
+fn through(proxy: &Peer, login: &str) -> ClientBuilder {
+    client().proxy(&*format!("http://{login}{}", proxy.address))
 }
 
 /// A proxy that answers like this, and is the server behind itself.
 fn proxy(answer: &'static str) -> Peer {
-    Peer::new(move |caller, _| {
-        caller.head();
-        caller.say(answer);
-        caller.upgrade();
-        caller.wait_end();
-    })
-}
-
-/// A proxy that does not connect.
-fn refusing(answer: &'static str) -> Peer {
-    Peer::new(move |caller, _| {
-        caller.head();
-        caller.say(answer);
-        caller.wait_end();
-    })
+    Peer::answering(move |_| [answer, UPGRADE])
 }
 
 #[test]
 fn a_server_is_reached_through_an_http_proxy() {
-    for answer in [
-        "HTTP/1.1 200 Connection established\r\n\r\n",
-        "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n",
-        "HTTP/1.1 204 x\r\nContent-Length: 5\r\n\r\n",
-    ] {
-        let proxy = proxy(answer);
-        // A name that only the proxy knows.
-        let ws = client(&proxy)
-            .connect("ws://ada:1@server.invalid/a?b")
-            .unwrap();
+    // Names and addresses that only the proxy knows.
+    let rows = [
+        ("200 Connection established\r\n", "server.invalid", ""),
+        ("200 OK\r\nProxy-Agent: x\r\n", "server.invalid:81", ""),
+        ("204 x\r\nContent-Length: 5\r\n", "[2001:db8::1]:81", ""),
+        ("200 OK\r\n", "h", "b%6Fb:p%40ss@"),
+    ];
+    for ((answer, host, login), version) in rows.into_iter().zip([1, 0, 1, 1]) {
+        let answer = format!("HTTP/1.{version} {answer}\r\n");
+        let proxy = Peer::answering(move |_| [answer.clone(), UPGRADE.to_owned()]);
+        let client = through(&proxy, login);
+        let ws = client.connect(&format!("ws://ada:1@{host}/a?b")).unwrap();
         assert_eq!(ws.peer_addr().to_string(), proxy.address.to_string());
+        let at = if host.contains(':') {
+            host.to_owned()
+        } else {
+            format!("{host}:80")
+        };
+        let mut connect = format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n");
+        if !login.is_empty() {
+            connect += "Proxy-Authorization: Basic Ym9iOnBAc3M=\r\n";
+        }
         let heads = proxy.heads();
-        let connect = "CONNECT server.invalid:80 HTTP/1.1\r\nHost: server.invalid:80\r\n\r\n";
-        assert_eq!(heads[0], connect);
-        assert!(heads[1].starts_with("GET /a?b HTTP/1.1\r\nHost: server.invalid\r\n"));
+        assert_eq!(heads[0], connect + "\r\n");
+        told(
+            &heads[1],
+            &format!("GET /a?b HTTP/1.1\r\nHost: {host}\r\n"),
+            "",
+        );
         assert_eq!(header(&heads[1], "Authorization"), Some("Basic YWRhOjE="));
+        assert_eq!(header(&heads[1], "Proxy-Authorization"), None);
     }
-}
-
-#[test]
-fn an_ipv6_address_keeps_its_brackets_in_what_a_proxy_is_told() {
-    let proxy = proxy("HTTP/1.1 200 OK\r\n\r\n");
-    drop(client(&proxy).connect("ws://[2001:db8::1]:81/").unwrap());
-    assert!(proxy.heads()[0].starts_with("CONNECT [2001:db8::1]:81 HTTP/1.1\r\n"));
-}
-
-#[test]
-fn a_proxy_is_told_its_login_and_the_server_is_not() {
-    let proxy = proxy("HTTP/1.1 200 OK\r\n\r\n");
-    let url = format!("http://b%6Fb:p%40ss@{}/", proxy.address);
-    drop(client(&proxy).proxy(&*url).connect("ws://h/").unwrap());
-    let heads = proxy.heads();
-    let basic = Some("Basic Ym9iOnBAc3M=");
-    assert_eq!(header(&heads[0], "Proxy-Authorization"), basic);
-    assert!(!heads[1].contains("Authorization"), "{}", heads[1]);
 }
 
 #[test]
 fn a_proxy_that_refuses_is_told_apart_from_the_server() {
-    let wants_login = "HTTP/1.1 407 x\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno";
-    for (login, answer, status, more) in [
-        ("", wants_login, 407, "put NAME:PASSWORD@ into its URL): no"),
-        (
-            "ada:secret@",
-            wants_login,
-            407,
-            "put NAME:PASSWORD@ into its URL): no",
-        ),
-        (
-            "",
-            "HTTP/1.0 503 x\r\nContent-Length: 3\r\n\r\nbad",
-            503,
-            "HTTP 503: bad",
-        ),
-        // Not to be followed: a proxy must not lead anywhere else.
-        (
-            "",
-            "HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
-            302,
-            "HTTP 302",
-        ),
+    let login = "407 x\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno";
+    let wanted = "put NAME:PASSWORD@ into its URL): no";
+    // A redirect is not followed: a proxy must not lead anywhere else.
+    for (name, answer, end) in [
+        ("", login, wanted),
+        ("ada:secret@", login, wanted),
+        ("", "503 x\r\nContent-Length: 3\r\n\r\nbad", " 503: bad"),
+        ("", &redirect("/")[9..], "HTTP 302"),
     ] {
-        let proxy = refusing(answer);
-        let url = format!("http://{login}{}", proxy.address);
-        let error = fails(client(&proxy).proxy(&*url).connect("ws://h/"));
+        let proxy = Peer::saying(format!("HTTP/1.0 {answer}"));
+        let url = format!("http://{}", proxy.address);
+        let error = through(&proxy, name).connect("ws://h/").unwrap_err();
         let text = error.to_string();
-        let start = format!("the proxy http://{} answered HTTP {status}", proxy.address);
-        assert!(text.starts_with(&start) && text.ends_with(more), "{text}");
+        told(&text, &format!("the proxy {url} answered HTTP "), end);
         assert!(!text.contains("secret"), "{text}");
-        match error {
-            Error::Refused(refused) => {
-                let name = format!("http://{}", proxy.address);
-                assert_eq!((refused.status, refused.proxy), (status, Some(name)));
-            }
-            error => panic!("{error}"),
-        }
-        let login_sent = header(&proxy.heads()[0], "Proxy-Authorization").is_some();
-        assert_eq!(login_sent, !login.is_empty());
-        assert_eq!(proxy.heads().len(), 1, "asked once");
+        let Error::Refused(refused) = error else {
+            panic!("{text}")
+        };
+        assert_eq!(refused.status.to_string(), answer[..3]);
+        assert_eq!(refused.proxy, Some(url));
+        let heads = proxy.heads();
+        let sent = header(&heads[0], "Proxy-Authorization").is_some();
+        assert_eq!((heads.len(), sent), (1, !name.is_empty()), "{text}");
     }
 }
 
 #[test]
-fn a_proxy_that_lies_is_an_error() {
-    for (answer, why) in [
-        (
-            "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 x",
-            "sent more than an answer",
-        ),
-        ("HTTP/1.1 101 x\r\n\r\n", "answered HTTP 101"),
-        ("\x05\x00", "is not HTTP/1.1"),
-        ("\x15\x03\x01", "TLS; write wss:// or https://"),
-    ] {
-        let proxy = refusing(answer);
-        let text = fails(client(&proxy).connect("ws://h/")).to_string();
-        assert!(text.contains(why), "{text}");
-        assert!(
-            text.contains(&format!("the proxy http://{}", proxy.address)),
-            "{text}"
-        );
-    }
-}
-
-#[test]
-fn a_proxy_that_hangs_or_goes_is_named() {
-    let silent = Peer::new(|caller, _| caller.wait_end());
-    let soon = client(&silent).open_timeout(Duration::from_millis(1000));
-    let error = fails(soon.connect("ws://h/"));
-    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
-    let text = format!(
-        "no answer from the proxy http://{} within 1s",
-        silent.address
-    );
-    assert_eq!(error.to_string(), text);
-
-    let gone = Peer::new(|caller, _| drop(caller.head()));
-    let error = fails(client(&gone).connect("ws://h/"));
-    assert!(matches!(error, Error::Io { .. }), "{error}");
-    let text = format!("no answer from the proxy http://{}: ", gone.address);
-    assert!(error.to_string().starts_with(&text), "{error}");
-
+fn a_proxy_that_lies_hangs_or_goes_is_named() {
+    let more = format!("{CONNECTED}HTTP/1.1 101 x");
     let endless = Peer::new(|caller, _| {
-        caller.head();
-        caller.say("HTTP/1.1 200 OK\r\n");
+        caller.answer("HTTP/1.1 200 OK\r\n");
         while caller.say("X: y\r\n".repeat(100)) {}
     });
-    let error = fails(client(&endless).connect("ws://h/"));
-    assert!(matches!(error, Error::Handshake { .. }), "{error}");
-    assert!(error.to_string().contains("limit of"), "{error}");
-}
-
-#[test]
-fn the_server_behind_a_proxy_has_what_is_left_of_the_time() {
-    let proxy = refusing("HTTP/1.1 200 OK\r\n\r\n");
-    let soon = client(&proxy).open_timeout(Duration::from_millis(1000));
-    let error = fails(soon.connect("ws://h/"));
-    assert_eq!(error.to_string(), "no answer from h:80 within 1s");
+    for (proxy, kind, why) in [
+        (Peer::saying(more), "Handshake", "sent more than an answer"),
+        (Peer::saying(status(101)), "Refused", "answered HTTP 101"),
+        (Peer::saying("\x05\0"), "Handshake", "is not HTTP/1.1"),
+        (Peer::saying("\x15\x03\x01"), "Handshake", "or https://"),
+        (endless, "Handshake", "limit of"),
+        (Peer::silent(), "TimedOut", " within 700ms"),
+        (
+            Peer::new(|caller, _| drop(caller.head())),
+            "Io",
+            "no answer from",
+        ),
+    ] {
+        let client = through(&proxy, "").open_timeout(match kind {
+            "TimedOut" => Duration::from_millis(700),
+            _ => PATIENCE,
+        });
+        let text = failure(client.connect("ws://h/"));
+        let named = text.contains(&format!("the proxy http://{}", proxy.address));
+        let expected = text.starts_with(&format!("{kind}: ")) && text.contains(why);
+        assert!(named && expected, "{text:.300}, not: {kind}, {why}");
+    }
+    // The server behind it has what is left of the time.
+    let proxy = Peer::saying(CONNECTED);
+    let soon = through(&proxy, "").open_timeout(Duration::from_millis(700));
+    let text = failure(soon.connect("ws://h/"));
+    assert_eq!(text, "TimedOut: no answer from h:80 within 700ms");
 }
 
 #[test]
 fn a_proxy_that_cannot_be_found_is_named_without_its_login() {
-    let client = Client::builder().proxy("http://ada:secret@proxy.invalid:3128");
-    let text = fails(client.connect("ws://h/")).to_string();
-    assert!(text.starts_with("cannot resolve proxy.invalid: "), "{text}");
-    let text = fails(
-        Client::builder()
-            .proxy("ftp://ada:secret@p")
-            .connect("ws://h/"),
-    )
-    .to_string();
-    assert!(
-        text.contains("'ftp://...@p' is no URL of a proxy"),
-        "{text}"
-    );
-}
-
-#[test]
-fn none_is_the_direct_way() {
-    let peer = Peer::saying(format!("{UPGRADE}\r\n"));
-    let client = Client::builder().proxy("http://proxy.invalid").proxy(None);
-    drop(
-        client
-            .close_timeout(Duration::ZERO)
-            .connect(&peer.url("/"))
-            .unwrap(),
-    );
+    for (scheme, start) in [
+        ("http", "Io: cannot resolve proxy.invalid: "),
+        (
+            "ftp",
+            "Invalid: 'ftp://...@proxy.invalid:3128' is no URL of a proxy",
+        ),
+    ] {
+        let proxy = format!("{scheme}://ada:secret@proxy.invalid:3128");
+        told(
+            &failure(client().proxy(&*proxy).connect("ws://h/")),
+            start,
+            "",
+        );
+    }
+    // None is the direct way.
+    let peer = Peer::saying(UPGRADE);
+    let client = client().proxy("http://proxy.invalid").proxy(None);
+    drop(client.connect(&peer.url("/")).unwrap());
 }
 
 /// Set where this test runs as a child of itself, with an environment of its own; it connects to
@@ -205,59 +145,40 @@ const CHILD: &str = "PLAINWS_TEST_CONNECT";
 #[test]
 fn the_environment_names_a_proxy_when_it_is_asked() {
     if let Ok(urls) = std::env::var(CHILD) {
-        let client = Client::builder().close_timeout(Duration::ZERO);
-        let client = client.proxy_from_env();
-        for url in urls.split(' ') {
-            drop(client.connect(url).expect(url));
-        }
-        return;
+        let client = client().proxy_from_env();
+        return urls
+            .split(' ')
+            .for_each(|url| drop(client.connect(url).expect(url)));
     }
-    let proxy = proxy("HTTP/1.1 200 OK\r\n\r\n");
     // The redirect leads to where no proxy is wanted.
-    let direct = Peer::saying(format!("{UPGRADE}\r\n"));
-    let location = direct.url("/direct");
-    let redirecting = Peer::new(move |caller, _| {
-        caller.head();
-        caller.say("HTTP/1.1 200 OK\r\n\r\n");
-        caller.head();
-        caller.say(format!("HTTP/1.1 302 x\r\nLocation: {location}\r\n\r\n"));
-    });
-    for (first, proxied) in [
-        ("ws://server.invalid/", &proxy),
-        ("ws://other.invalid/", &redirecting),
-    ] {
+    let direct = Peer::saying(UPGRADE);
+    let location = redirect(&direct.url("/direct"));
+    let redirecting = Peer::answering(move |_| [CONNECTED.to_owned(), location.clone()]);
+    for proxy in [&proxy(CONNECTED), &redirecting] {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args([
-            "--exact",
-            "client::proxies::the_environment_names_a_proxy_when_it_is_asked",
-        ]);
-        child.env(CHILD, format!("{first} {}", direct.url("/")));
-        for name in [
-            "ws_proxy",
-            "WS_PROXY",
-            "http_proxy",
-            "https_proxy",
-            "NO_PROXY",
-        ] {
-            child.env_remove(name);
+        let name = "client::proxies::the_environment_names_a_proxy_when_it_is_asked";
+        child.args(["--exact", name]);
+        child.env(CHILD, format!("ws://server.invalid/ {}", direct.url("/")));
+        for name in ["ws", "WS", "http", "https", "NO"] {
+            let suffix = if name == name.to_lowercase() {
+                "_proxy"
+            } else {
+                "_PROXY"
+            };
+            child.env_remove(name.to_owned() + suffix);
         }
-        child.env("HTTP_PROXY", format!("http://{}", proxied.address));
-        child
-            .env_remove("REQUEST_METHOD")
-            .env("no_proxy", "example.com,127.0.0.0/8");
+        child.env_remove("REQUEST_METHOD");
+        child.env("HTTP_PROXY", format!("http://{}", proxy.address));
+        child.env("no_proxy", "example.com,127.0.0.0/8");
         let output = child.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-        assert_eq!(proxied.heads().len(), 2, "{:?}", proxied.heads());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(proxy.heads().len(), 2, "{:?}", proxy.heads());
     }
-    let asked: Vec<_> = direct
-        .heads()
+    let asked = direct.heads();
+    let asked: Vec<_> = asked
         .iter()
-        .map(|head| head.lines().next().unwrap().to_owned())
+        .map(|head| head.split(' ').nth(1).unwrap())
         .collect();
-    let expected = ["GET / HTTP/1.1", "GET /direct HTTP/1.1", "GET / HTTP/1.1"];
-    assert_eq!(asked, expected);
+    assert_eq!(asked, ["/", "/direct", "/"]);
 }

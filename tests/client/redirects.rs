@@ -4,43 +4,27 @@ use super::*;
 
 /// Redirects to what `next` says of the connection's number, or opens the connection.
 fn redirecting(next: impl Fn(usize) -> Option<String> + Send + 'static) -> Peer {
-    Peer::new(move |caller, number| match next(number) {
-        None => {
-            caller.upgrade();
-            caller.wait_end();
-        }
-        Some(location) => {
-            caller.head();
-            caller.say(format!(
-                "HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n"
-            ));
-            caller.wait_end();
-        }
-    })
+    let answer = move |number| next(number).map_or(UPGRADE.into(), |to| redirect(&to));
+    Peer::answering(move |number| [answer(number)])
 }
 
-fn client() -> ClientBuilder {
-    Client::builder().close_timeout(Duration::ZERO)
+fn always(location: &str) -> Peer {
+    let location = location.to_owned();
+    redirecting(move |_| Some(location.clone()))
 }
 
-/// First lines of the requests.
+/// The targets of the requests.
 fn paths(peer: &Peer) -> Vec<String> {
     let heads = peer.heads();
-    let lines = heads.iter().map(|head| head.lines().next().unwrap());
-    let strip = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
-    lines.map(strip).collect()
+    let target = |head: &String| head.split(' ').nth(1).unwrap().to_owned();
+    heads.iter().map(target).collect()
 }
 
 #[test]
 fn each_status_of_a_redirect_is_followed() {
     for status in [301, 302, 303, 307, 308] {
-        let peer = Peer::new(move |caller, number| {
-            if number > 0 {
-                return caller.upgrade();
-            }
-            caller.head();
-            caller.say(format!("HTTP/1.1 {status} x\r\nlocation: /there\r\n\r\n"));
-        });
+        let answer = format!("HTTP/1.1 {status} x\r\nlocation: /there\r\n\r\n");
+        let peer = Peer::answering(move |number| [[&answer, UPGRADE][number].to_owned()]);
         let ws = client().connect(&peer.url("/here")).expect("a redirect");
         assert_eq!(ws.request().target(), "/there");
         assert_eq!(paths(&peer), ["/here", "/there"], "{status}");
@@ -51,82 +35,55 @@ fn each_status_of_a_redirect_is_followed() {
 fn a_relative_redirect_stays_at_the_server_with_all_that_it_was_told() {
     let peer = redirecting(|number| (number == 0).then(|| "../c?d".to_owned()));
     let client = client().header("Cookie", "a=b").subprotocols(["chat"]);
-    drop(
-        client
-            .connect(&peer.url("/a/b/x").replace("//", "//ada:1@"))
-            .unwrap(),
-    );
+    let url = peer.url("/a/b/x").replace("//", "//ada:1@");
+    drop(client.connect(&url).unwrap());
     assert_eq!(paths(&peer), ["/a/b/x", "/a/c?d"]);
     let heads = peer.heads();
+    let both = |name| [0, 1].map(|number: usize| header(&heads[number], name));
     for name in ["Authorization", "Cookie", "Host", "Sec-WebSocket-Protocol"] {
-        let values = [0, 1].map(|n: usize| header(&heads[n], name));
-        assert!(
-            values[0].is_some() && values[0] == values[1],
-            "{name}: {values:?}"
-        );
+        let [first, second] = both(name);
+        assert!(first.is_some() && first == second, "{name}: {second:?}");
     }
     // RFC 6455, section 4.1: a key for each connection.
-    let keys = [0, 1].map(|n: usize| header(&heads[n], "Sec-WebSocket-Key"));
-    assert_ne!(keys[0], keys[1]);
+    let [first, second] = both("Sec-WebSocket-Key");
+    assert_ne!(first, second);
 }
 
 #[test]
-fn ten_redirects_are_followed_and_the_eleventh_is_not() {
-    let peer = redirecting(|number| (number < 10).then(|| format!("/{}", number + 1)));
+fn as_many_redirects_are_followed_as_the_limit_says() {
+    let next = |number: usize| format!("/{}", number + 1);
+    let peer = redirecting(move |number| (number < 10).then(|| next(number)));
     drop(client().connect(&peer.url("/0")).unwrap());
     assert_eq!(paths(&peer).len(), 11);
-
-    let peer = redirecting(|number| Some(format!("/{}", number + 1)));
-    let error = fails(client().connect(&peer.url("/0")));
-    assert!(matches!(error, Error::Handshake { .. }), "{error}");
-    let text = format!(
-        "more than 10 redirects, the last one to {}",
-        peer.url("/11")
-    );
-    assert_eq!(error.to_string(), text);
-    assert_eq!(paths(&peer).len(), 11);
-}
-
-#[test]
-fn a_redirect_in_a_circle_comes_to_an_end() {
-    let peer = redirecting(|_| Some("/".to_owned()));
-    let error = fails(client().max_redirects(3).connect(&peer.url("/")));
-    assert!(
-        error.to_string().contains("more than 3 redirects"),
-        "{error}"
-    );
-    assert_eq!(paths(&peer).len(), 4);
-}
-
-#[test]
-fn with_no_redirects_allowed_one_is_a_refusal() {
-    let peer = redirecting(|_| Some("/".to_owned()));
-    match fails(client().max_redirects(0).connect(&peer.url("/"))) {
-        Error::Refused(refused) => assert_eq!(refused.status, 302),
-        error => panic!("{error}"),
+    for (limit, requests) in [(None, 11), (Some(3), 4)] {
+        let peer = redirecting(move |number| Some(next(number)));
+        let client = match limit {
+            Some(limit) => client().max_redirects(limit),
+            None => client(),
+        };
+        let text = failure(client.connect(&peer.url("/0")));
+        let (most, last) = (requests - 1, peer.url(&format!("/{requests}")));
+        let expected = format!("Handshake: more than {most} redirects, the last one to {last}");
+        assert_eq!(text, expected);
+        assert_eq!(paths(&peer).len(), requests);
     }
+    let none = client().max_redirects(0);
+    let text = failure(none.connect(&always("/").url("/")));
+    told(&text, "Refused: server answered HTTP 302", "");
 }
 
 #[test]
 fn credentials_do_not_go_along_to_another_server() {
     let there = redirecting(|number| (number == 0).then(|| "/2".to_owned()));
-    let location = there.url("/1");
-    let here = redirecting(move |_| Some(location.clone()));
-    let told = [
-        ("Authorization", "secret"),
-        ("cookie", "secret"),
-        ("Proxy-Authorization", "secret"),
-        ("X-Other", "stays"),
-    ];
-    let with_headers = told
+    let here = always(&there.url("/1"));
+    let secret = ["Authorization", "cookie", "Proxy-Authorization"];
+    let told = |client: ClientBuilder, name: &&str| client.header(*name, "secret");
+    let client = secret
         .iter()
-        .fold(client(), |c, (name, value)| c.header(*name, *value));
-    drop(with_headers.connect(&here.url("/")).unwrap());
-    let told_here = here.heads();
-    assert!(
-        told.iter()
-            .all(|(name, value)| header(&told_here[0], name) == Some(value))
-    );
+        .fold(client().header("X-Other", "stays"), told);
+    drop(client.connect(&here.url("/")).unwrap());
+    let first = &here.heads()[0];
+    assert_eq!(secret.map(|name| header(first, name)), [Some("secret"); 3]);
     assert_eq!(paths(&there), ["/1", "/2"]);
     for head in there.heads() {
         assert!(!head.contains("secret"), "{head}");
@@ -139,46 +96,31 @@ fn a_login_does_not_go_along_and_does_not_come_back() {
     for by_call in [true, false] {
         // Here, there, and here again.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let back = format!("ws://{}/back", listener.local_addr().unwrap());
-        let there = redirecting(move |_| Some(back.clone()));
-        let location = there.url("/there");
+        let there = always(&format!("ws://{}/back", listener.local_addr().unwrap()));
+        let answers = [redirect(&there.url("/there")), UPGRADE.to_owned()];
         let here = Peer::at(listener, move |caller, number| {
-            if number > 0 {
-                return caller.upgrade();
-            }
-            caller.head();
-            caller.say(format!("HTTP/1.1 307 x\r\nLocation: {location}\r\n\r\n"));
+            caller.answer(&answers[number]);
         });
         let (client, url) = match by_call {
             true => (client().basic_auth("ada", "1"), here.url("/")),
             false => (client(), here.url("/").replace("//", "//ada:1@")),
         };
         drop(client.connect(&url).unwrap());
-        assert_eq!(
-            header(&here.heads()[0], "Authorization"),
-            Some("Basic YWRhOjE=")
-        );
-        for head in [&there.heads()[0], &here.heads()[1]] {
-            assert_eq!(header(head, "Authorization"), None);
-        }
+        let heads = [&here.heads()[0], &there.heads()[0], &here.heads()[1]];
+        let logins = heads.map(|head| header(head, "Authorization"));
+        let expected = [Some("Basic YWRhOjE="), None, None];
+        assert_eq!(logins, expected, "by a call: {by_call}");
     }
 }
 
 #[test]
 fn a_login_in_the_location_is_used_there() {
-    let there = redirecting(|_| None);
-    let location = there.url("/").replace("//", "//bob:2@");
-    let here = redirecting(move |_| Some(location.clone()));
-    drop(
-        client()
-            .basic_auth("ada", "1")
-            .connect(&here.url("/"))
-            .unwrap(),
-    );
-    assert_eq!(
-        header(&there.heads()[0], "Authorization"),
-        Some("Basic Ym9iOjI=")
-    );
+    let there = Peer::saying(UPGRADE);
+    let here = always(&there.url("/").replace("//", "//bob:2@"));
+    let client = client().basic_auth("ada", "1");
+    drop(client.connect(&here.url("/")).unwrap());
+    let login = header(&there.heads()[0], "Authorization").map(str::to_owned);
+    assert_eq!(login.as_deref(), Some("Basic Ym9iOjI="));
 }
 
 #[test]
@@ -187,8 +129,7 @@ fn the_body_of_a_redirect_is_not_waited_for() {
         if number > 0 {
             return caller.upgrade();
         }
-        caller.head();
-        caller.say("HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 999999999\r\n\r\n");
+        caller.answer("HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 999999999\r\n\r\n");
         while caller.say([0; 1000]) {}
     });
     drop(client().connect(&peer.url("/")).unwrap());
@@ -197,11 +138,12 @@ fn the_body_of_a_redirect_is_not_waited_for() {
 #[test]
 fn a_redirect_that_cannot_be_followed_says_where_it_leads() {
     for location in ["ftp://h/", "https://", "/a b"] {
-        let peer = redirecting(move |_| Some(location.to_owned()));
-        let error = fails(client().connect(&peer.url("/")));
-        assert!(matches!(error, Error::Handshake { .. }), "{error}");
-        let told = format!("redirects to '{location}'");
-        assert!(error.to_string().contains(&told), "{error}");
+        let text = failure(client().connect(&always(location).url("/")));
+        let said = format!("redirects to '{location}'");
+        assert!(
+            text.starts_with("Handshake: ") && text.contains(&said),
+            "{text}"
+        );
     }
 }
 
@@ -211,17 +153,10 @@ fn all_redirects_together_have_one_deadline() {
         caller.head();
         // Each takes a while, and none too long.
         caller.is_gone_within(Duration::from_millis(100));
-        caller.say("HTTP/1.1 302 x\r\nLocation: /\r\n\r\n");
+        caller.say(redirect("/"));
     });
-    let client = client()
-        .open_timeout(Duration::from_millis(500))
-        .max_redirects(1000);
     let start = Instant::now();
-    let error = fails(client.connect(&peer.url("/")));
-    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        start.elapsed()
-    );
+    let text = failure(impatient().max_redirects(1000).connect(&peer.url("/")));
+    told(&text, "TimedOut: ", "");
+    took_less_than(20, start);
 }

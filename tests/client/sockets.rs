@@ -2,57 +2,38 @@
 
 use std::os::unix::net::UnixStream;
 
-use plainws::Server;
+use crate::support::servers::{echo, start};
+use crate::support::talk::text;
 
 use super::*;
 
-fn echo(address: &str) -> Server {
-    let handler = |ws: &Connection| {
-        for message in ws {
-            ws.send(message?)?;
-        }
-        Ok(())
-    };
-    Server::builder(handler).listen(address).start().unwrap()
-}
-
 #[track_caller]
 fn echoes(ws: &Connection) {
-    for text in ["one", "two"] {
-        ws.send(text).unwrap();
-        let answer = ws.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(answer, Some(Message::from(text)));
+    for sent in ["one", "two"] {
+        ws.send(sent).unwrap();
+        assert_eq!(text(ws), sent);
     }
 }
 
 #[test]
 fn a_given_tcp_socket_is_used_whatever_the_url_names() {
-    let server = echo("127.0.0.1:0");
+    let server = start(echo);
     let socket = TcpStream::connect(server.local_addr().to_string()).unwrap();
     let local = socket.local_addr().unwrap();
+    // One that does not block is made to: else a wait for a message would be a hot loop.
+    socket.set_nonblocking(true).unwrap();
+    let same = socket.try_clone().unwrap();
     let client = Client::builder().proxy("http://proxy.invalid");
-    let ws = client
-        .connect_over("ws://name.invalid/a?b", socket)
-        .unwrap();
+    let ws = client.connect_over("ws://name.invalid/a?b", socket);
+    let ws = ws.unwrap();
     assert_eq!(ws.local_addr().to_string(), local.to_string());
     assert_eq!(ws.request().header("Host"), Some("name.invalid"));
     assert_eq!(ws.request().target(), "/a?b");
-    echoes(&ws);
-}
-
-#[test]
-fn a_given_socket_that_does_not_block_is_made_to() {
-    let server = echo("127.0.0.1:0");
-    let socket = TcpStream::connect(server.local_addr().to_string()).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let same = socket.try_clone().unwrap();
-    let ws = Client::builder().connect_over("ws://h", socket).unwrap();
-    // Else a wait for a message would be a hot loop.
-    same.set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
+    let some = Duration::from_millis(20);
+    same.set_read_timeout(Some(some)).unwrap();
     let start = Instant::now();
     let nothing = (&same).read(&mut [0]).expect_err("nothing to read");
-    assert!(start.elapsed() >= Duration::from_millis(15), "{nothing}");
+    assert!(start.elapsed() >= some / 2, "{nothing}");
     same.set_read_timeout(None).unwrap();
     echoes(&ws);
 }
@@ -61,33 +42,23 @@ fn a_given_socket_that_does_not_block_is_made_to() {
 fn a_given_unix_socket_is_a_connection_as_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("echo");
-    let _server = echo(&format!("unix:{}", path.display()));
+    let address = format!("unix:{}", path.display());
+    let server = plainws::Server::builder(echo).listen(&*address).start();
+    let _server = server.unwrap();
     let socket = UnixStream::connect(&path).unwrap();
-    let ws = Client::builder()
-        .connect_over("ws://localhost/", socket)
-        .unwrap();
-    assert_eq!(
-        ws.peer_addr().to_string(),
-        format!("unix:{}", path.display())
-    );
+    let ws = Client::builder().connect_over("ws://localhost/", socket);
+    let ws = ws.unwrap();
+    assert_eq!(ws.peer_addr().to_string(), address);
     echoes(&ws);
 }
 
 #[test]
-fn a_given_socket_does_not_follow_redirects() {
-    let peer = Peer::saying("HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n");
+fn a_given_socket_follows_no_redirect_and_has_the_opening_deadline() {
+    let peer = Peer::saying(redirect("/"));
     let socket = TcpStream::connect(peer.address).unwrap();
-    match fails(Client::builder().connect_over("ws://h/", socket)) {
-        Error::Refused(refused) => assert_eq!(refused.status, 302),
-        error => panic!("{error}"),
-    }
-}
-
-#[test]
-fn a_given_socket_has_the_opening_deadline() {
+    let text = failure(client().connect_over("ws://h/", socket));
+    told(&text, "Refused: server answered HTTP 302", "");
     let (ours, _theirs) = UnixStream::pair().unwrap();
-    let client = Client::builder().open_timeout(Duration::from_millis(300));
-    let error = fails(client.connect_over("ws://h/", ours));
-    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
-    assert_eq!(error.to_string(), "no answer from h:80 within 300ms");
+    let text = failure(impatient().connect_over("ws://h/", ours));
+    assert_eq!(text, "TimedOut: no answer from h:80 within 700ms");
 }

@@ -2,155 +2,113 @@
 
 use super::*;
 
-fn client(proxy: &Peer, login: &str) -> ClientBuilder {
-    let url = format!("socks5h://{login}{}", proxy.address);
-    Client::builder().close_timeout(Duration::ZERO).proxy(&*url)
+fn through(proxy: &Peer, login: &str) -> ClientBuilder {
+    client().proxy(&*format!("socks5h://{login}{}", proxy.address))
 }
 
-/// Takes the request for `name`, and answers with a code and an address.
-fn request(caller: &mut Caller, name: &str, port: u16, answer: &[u8]) {
-    let mut expected = vec![5, 1, 0, 3, name.len() as u8];
-    expected.extend_from_slice(name.as_bytes());
-    expected.extend_from_slice(&port.to_be_bytes());
-    let mut asked = vec![0; expected.len()];
-    caller.stream.read_exact(&mut asked).unwrap();
-    assert_eq!(asked, expected);
-    caller.say(answer);
+/// A proxy that resolves names: the greeting it awaits, its answer, and so on up to the address it has
+/// bound. Then it is the server.
+fn socks(talk: Vec<(Vec<u8>, Vec<u8>)>) -> Peer {
+    Peer::new(move |caller, _| {
+        for (expected, answer) in &talk {
+            let mut asked = vec![0; expected.len()];
+            caller.stream.read_exact(&mut asked).unwrap();
+            assert_eq!(asked, *expected);
+            caller.say(answer);
+        }
+        caller.upgrade();
+        caller.wait_end();
+    })
 }
 
-const BOUND_V4: [u8; 10] = [5, 0, 0, 1, 127, 0, 0, 1, 0, 80];
+const BOUND: &[u8] = b"\x05\0\0\x01\x7f\0\0\x01\0\x50";
 
 #[test]
 fn a_server_is_reached_through_a_socks_proxy_that_resolves_its_name() {
-    let mut v6 = vec![5, 0, 0, 4];
-    v6.extend_from_slice(&[0; 18]);
-    for bound in [
-        BOUND_V4.to_vec(),
-        v6,
-        b"\x05\0\0\x03\x04name\0\x50".to_vec(),
-    ] {
-        let proxy = Peer::new(move |caller, _| {
-            assert_eq!(caller.take(), [5, 1, 0]);
-            caller.say([5, 0]);
-            request(caller, "server.invalid", 81, &bound);
-            caller.upgrade();
-            caller.wait_end();
-        });
-        let ws = client(&proxy, "")
-            .connect("ws://server.invalid:81/a")
-            .unwrap();
-        assert_eq!(ws.peer_addr().to_string(), proxy.address.to_string());
+    let (name, v6) = (
+        b"\x05\0\0\x03\x04name\0\x50",
+        [&[5, 0, 0, 4][..], &[0; 18]].concat(),
+    );
+    for bound in [BOUND, &name[..], &v6] {
+        let asked = b"\x05\x01\0\x03\x0eserver.invalid\0\x51";
+        let proxy = socks(vec![
+            (vec![5, 1, 0], vec![5, 0]),
+            (asked.into(), bound.into()),
+        ]);
+        let ws = through(&proxy, "").connect("ws://server.invalid:81/a");
+        assert_eq!(
+            ws.unwrap().peer_addr().to_string(),
+            proxy.address.to_string()
+        );
         assert_eq!(header(&proxy.heads()[0], "Host"), Some("server.invalid:81"));
     }
+    // It is told name and password if it wants them.
+    for wanted in [true, false] {
+        let mut talk = vec![(vec![5, 2, 0, 2], vec![5, 2 * u8::from(wanted)])];
+        if wanted {
+            talk.push((b"\x01\x03bob\x05p@ss:".into(), vec![1, 0]));
+        }
+        talk.push((b"\x05\x01\0\x03\x01h\0\x50".into(), BOUND.into()));
+        let proxy = socks(talk);
+        let client = through(&proxy, "bob:p%40ss%3a@");
+        drop(client.connect("ws://h/").unwrap());
+    }
 }
 
+/// A proxy with these answers, one after each message of ours.
+type Answers = &'static [&'static [u8]];
+
 #[test]
-fn a_socks_proxy_is_told_name_and_password_if_it_wants_them() {
-    for wants in [true, false] {
+fn a_socks_proxy_that_refuses_or_lies_is_told_in_words() {
+    const LOGIN: &str = "ada:secret@";
+    // Which of them may pass is told by the kind: what is not connected may be tried again.
+    let rows: [(&str, Answers, &str, &str); 16] = [
+        ("", &[&[5, 0], &[5, 1, 0, 1]], "Io", "general failure"),
+        (
+            "",
+            &[&[5, 0], &[5, 2, 0, 1]],
+            "Handshake",
+            "rules forbid it",
+        ),
+        ("", &[&[5, 0], &[5, 3, 0, 1]], "Io", "network unreachable"),
+        ("", &[&[5, 0], &[5, 4, 0, 1]], "Io", "host unreachable, or"),
+        ("", &[&[5, 0], &[5, 5, 0, 1]], "Io", "connection refused"),
+        ("", &[&[5, 0], &[5, 6, 0, 1]], "Io", "too many hops"),
+        ("", &[&[5, 0], &[5, 7, 0, 1]], "Handshake", "the command"),
+        ("", &[&[5, 0], &[5, 8, 0, 1]], "Io", "this kind of address"),
+        ("", &[&[5, 0], &[5, 99, 0, 1]], "Handshake", "code 99"),
+        ("", &[&[5, 0xff]], "Handshake", "password into its URL"),
+        (LOGIN, &[&[5, 0xff]], "Handshake", "another kind of login"),
+        (LOGIN, &[&[5, 2], &[1, 1]], "Handshake", "does not accept"),
+        ("", &[&[5, 2]], "Handshake", "was not offered"),
+        ("", &[&[4, 0]], "Handshake", "not SOCKS 5"),
+        (
+            "",
+            &[b"HTTP/1.1 400 x\r\n\r\n"],
+            "Handshake",
+            "write http://",
+        ),
+        ("", &[&[5, 0], &[5, 0, 0, 9]], "Handshake", "of no kind"),
+    ];
+    for (login, answers, kind, why) in rows {
         let proxy = Peer::new(move |caller, _| {
-            assert_eq!(caller.take(), [5, 2, 0, 2]);
-            caller.say([5, if wants { 2 } else { 0 }]);
-            if wants {
-                assert_eq!(&caller.take::<11>(), b"\x01\x03bob\x05p@ss:");
-                caller.say([1, 0]);
+            for answer in answers {
+                // A message at a time, whatever it says.
+                assert_ne!(caller.stream.read(&mut [0; 512]).unwrap(), 0);
+                caller.say(answer);
             }
-            request(caller, "h", 80, &BOUND_V4);
-            caller.upgrade();
             caller.wait_end();
         });
-        drop(client(&proxy, "bob:p%40ss%3a@").connect("ws://h/").unwrap());
-    }
-}
-
-/// The error that a proxy with these answers, one after each message of ours, leads to.
-#[track_caller]
-fn error(login: &str, answers: &'static [&'static [u8]]) -> Error {
-    let proxy = Peer::new(move |caller, _| {
-        for answer in answers {
-            // A message at a time, whatever it says.
-            let mut buffer = [0; 512];
-            assert_ne!(caller.stream.read(&mut buffer).unwrap(), 0);
-            caller.say(answer);
-        }
-        caller.wait_end();
-    });
-    let error = fails(client(&proxy, login).connect("ws://h/"));
-    let name = format!("the proxy socks5h://{}", proxy.address);
-    let text = error.to_string();
-    assert!(text.contains(&name) && !text.contains("secret"), "{text}");
-    error
-}
-
-#[test]
-fn what_a_socks_proxy_refuses_is_told_in_words() {
-    let codes: [(&'static [&'static [u8]], &str, bool); 9] = [
-        (&[&[5, 0], &[5, 1, 0, 1]], "general failure", true),
-        (&[&[5, 0], &[5, 2, 0, 1]], "its rules forbid it", false),
-        (&[&[5, 0], &[5, 3, 0, 1]], "network unreachable", true),
-        (
-            &[&[5, 0], &[5, 4, 0, 1]],
-            "host unreachable, or no such name",
-            true,
-        ),
-        (&[&[5, 0], &[5, 5, 0, 1]], "connection refused", true),
-        (&[&[5, 0], &[5, 6, 0, 1]], "too many hops", true),
-        (
-            &[&[5, 0], &[5, 7, 0, 1]],
-            "does not know the command",
-            false,
-        ),
-        (
-            &[&[5, 0], &[5, 8, 0, 1]],
-            "does not know this kind of address",
-            true,
-        ),
-        (&[&[5, 0], &[5, 99, 0, 1]], "unknown code 99", false),
-    ];
-    for (answers, words, may_pass) in codes {
-        let error = error("", answers);
-        let text = error.to_string();
+        let text = failure(through(&proxy, login).connect("ws://h/"));
+        let named = text.contains(&format!("the proxy socks5h://{}", proxy.address));
+        let refused =
+            answers.len() == 1 || text.contains("h:80") || login == LOGIN || why == "of no kind";
+        let expected = text.starts_with(&format!("{kind}: ")) && text.contains(why);
+        let secret = text.contains("secret");
         assert!(
-            text.contains(words) && text.contains("does not connect to h:80"),
-            "{text}"
+            named && refused && expected && !secret,
+            "{text}, not: {kind}, {why}"
         );
-        assert_eq!(matches!(error, Error::Io { .. }), may_pass, "{text}");
-    }
-}
-
-#[test]
-fn a_login_that_a_socks_proxy_does_not_take_is_told() {
-    let cases: [(&str, &'static [&'static [u8]], &str); 4] = [
-        ("", &[&[5, 0xff]], "put name and password into its URL"),
-        ("ada:secret@", &[&[5, 0xff]], "another kind of login"),
-        (
-            "ada:secret@",
-            &[&[5, 2], &[1, 1]],
-            "does not accept this name and password",
-        ),
-        ("", &[&[5, 2]], "was not offered"),
-    ];
-    for (login, answers, why) in cases {
-        let error = error(login, answers);
-        assert!(matches!(error, Error::Handshake { .. }), "{error}");
-        assert!(error.to_string().contains(why), "{error}");
-    }
-}
-
-#[test]
-fn a_socks_proxy_that_lies_is_an_error() {
-    let cases: [(&'static [&'static [u8]], &str); 4] = [
-        (&[&[4, 0]], "not SOCKS 5"),
-        (
-            &[b"HTTP/1.1 400 Bad Request\r\n\r\n"],
-            "HTTP; write http://",
-        ),
-        (&[&[5, 1]], "was not offered"),
-        (&[&[5, 0], &[5, 0, 0, 9]], "an address of no kind"),
-    ];
-    for (answers, why) in cases {
-        let error = error("", answers);
-        assert!(matches!(error, Error::Handshake { .. }), "{error}");
-        assert!(error.to_string().contains(why), "{error}");
     }
 }
 
@@ -161,20 +119,15 @@ fn a_socks_proxy_that_hangs_or_goes_is_named() {
         caller.say([5]);
         caller.wait_end();
     });
-    let soon = client(&silent, "").open_timeout(Duration::from_millis(500));
-    let error = fails(soon.connect("ws://h/"));
-    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
-    let text = format!(
-        "no answer from the proxy socks5h://{} within 500ms",
-        silent.address
+    let soon = through(&silent, "").open_timeout(Duration::from_millis(700));
+    let name = format!("the proxy socks5h://{}", silent.address);
+    let text = failure(soon.connect("ws://h/"));
+    assert_eq!(
+        text,
+        format!("TimedOut: no answer from {name} within 700ms")
     );
-    assert_eq!(error.to_string(), text);
-
-    let gone = Peer::new(|caller, _| {
-        let _ = caller.take::<3>();
-    });
-    let error = fails(client(&gone, "").connect("ws://h/"));
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    let gone = Peer::new(|caller, _| assert_eq!(caller.take(), [5, 1, 0]));
+    told(&failure(through(&gone, "").connect("ws://h/")), "Io: ", "");
 }
 
 #[test]
@@ -196,13 +149,12 @@ fn socks5_without_h_resolves_names_here_and_tries_each_address() {
             caller.say([5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
             return;
         }
-        caller.say(BOUND_V4);
+        caller.say(BOUND);
         caller.upgrade();
         caller.wait_end();
     });
-    let url = format!("socks5://{}", proxy.address);
-    let client = client(&proxy, "").proxy(&*url);
+    let client = client().proxy(&*format!("socks5://{}", proxy.address));
     drop(client.connect("ws://localhost/").unwrap());
-    let text = fails(client.connect("ws://name.invalid/")).to_string();
-    assert!(text.starts_with("cannot resolve name.invalid: "), "{text}");
+    let text = failure(client.connect("ws://name.invalid/"));
+    told(&text, "Io: cannot resolve name.invalid: ", "");
 }
