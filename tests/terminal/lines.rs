@@ -2,28 +2,32 @@
 
 use super::*;
 
-fn hello() -> Server {
-    let handler = |ws: &Connection| {
-        let name = ws.recv()?;
-        ws.send(format!("Hello {name}!"))
-    };
-    let server = Server::builder(handler).listen("127.0.0.1:0");
-    server.start().expect("a server")
+fn hello(ws: &Connection) -> plainws::Result<()> {
+    let name = ws.recv()?;
+    ws.send(format!("Hello {name}!"))
 }
 
 #[test]
 fn each_line_is_a_message_and_each_message_a_line() {
-    let server = hello();
-    let result = run(&[&uri(&server)], "Rust\n");
-    assert_eq!(result, (0, vec!["Hello Rust!".to_owned()], vec![]));
-}
-
-#[test]
-fn line_ends_are_no_part_of_a_message() {
-    let server = echo();
-    let (code, lines, errors) = run(&[&uri(&server), "--wait", "300ms"], "a\r\n\n/ping\nno end");
+    let server = start(hello);
+    printed(run(&[&uri(&server)], "Rust\n"), "Hello Rust!");
+    // Our own goodbye and the server's race each other.
+    let args = [&*uri(&server), "--one", "--message", "Rust"];
+    (0..30).for_each(|_| printed(run(&args, ""), "Hello Rust!"));
+    // Line ends are no part of it, and there are no commands.
+    let server = start(echo);
+    let uri = uri(&server);
+    let (code, lines, errors) = run(&[&uri, "--wait=300ms"], "a\r\n\n/ping\nno end");
     assert_eq!(lines, ["a", "", "/ping", "no end"], "{errors:?}");
     assert_eq!(code, 0);
+    // With --one, all of them are one message.
+    let one = [&*uri, "--one"];
+    printed(
+        run(&[&one[..], &["--message", "a\nb"]].concat(), "not read"),
+        r"a\nb",
+    );
+    printed(run(&one, "c\n"), "c");
+    printed(run(&one, "d\ne\n"), r"d\ne");
 }
 
 #[test]
@@ -34,62 +38,47 @@ fn it_goes_on_receiving_after_the_end_of_the_input() {
     pipe.write("first\n");
     pipe.end();
     assert_eq!(message(&ws), "first");
-    ws.send("second").unwrap();
+    ws.send("a\tb\nc\r\x1b[31m\u{85}\u{2028}").unwrap();
     // Each line is there as soon as it has come.
-    pipe.daemon.wait_line("second");
+    let line = pipe.daemon.wait_line("a\tb");
+    assert_eq!(line, "a\tb\\nc\\r\\x1b[31m\\x85\\u{2028}");
     assert!(pipe.daemon.is_running());
+    ws.send(vec![7; 1000]).unwrap();
     ws.close(CloseCode::NORMAL, "").unwrap();
-    assert_eq!(pipe.result(), (0, vec!["second".to_owned()], vec![]));
+    let (code, lines, errors) = pipe.result();
+    assert_eq!((code, lines.len(), errors.len()), (0, 2, 0));
+    assert_eq!(lines[1].matches(" 07").count(), 1000, "nothing is cut");
 }
 
 #[test]
 fn it_waits_as_long_as_it_is_told() {
     let peer = Peer::new();
     for (wait, least) in [("0", 0), ("300ms", 300), ("1", 1000)] {
-        let uri = peer.uri();
         let start = Instant::now();
-        let mut pipe = Pipe::new(&[&uri, "--wait", wait]);
+        let mut pipe = Pipe::new(&[&peer.uri(), "--wait", wait]);
         pipe.end();
-        let ws = peer.next();
-        assert_eq!(received_code(&ws), 1000);
+        assert_eq!(received_code(&peer.next()), 1000);
         assert!(start.elapsed() >= Duration::from_millis(least), "{wait}");
         assert_eq!(pipe.result(), (0, vec![], vec![]));
     }
 }
 
 #[test]
-fn a_message_stays_one_line() {
-    let peer = Peer::new();
-    let pipe = Pipe::new(&[&peer.uri()]);
-    let ws = peer.next();
-    ws.send("a\tb\nc\r\x1b[31m\u{85}\u{2028}").unwrap();
-    ws.send(vec![7; 1000]).unwrap();
-    ws.close(CloseCode::NORMAL, "").unwrap();
-    let (code, lines, _) = pipe.result();
-    assert_eq!(code, 0);
-    assert_eq!(lines[0], "a\tb\\nc\\r\\x1b[31m\\x85\\u{2028}");
-    assert_eq!(lines[1].matches(" 07").count(), 1000, "nothing is cut");
-    assert_eq!(lines.len(), 2);
-}
-
-#[test]
 fn a_reader_that_has_seen_enough_ends_it_quietly() {
     let peer = Peer::new();
-    let uri = peer.uri();
-    let mut shell = Command::new("sh");
+    let folder = tempfile::tempdir().unwrap();
     // Nothing more comes after the first line: nobody would notice by writing.
-    let script = r#""$@" | head -n 1; exit "$(cat "$STATUS")""#;
-    let directory = tempfile::tempdir().unwrap();
-    let status = directory.path().join("status");
-    let script = script.replace(r#""$@""#, r#"{ "$@"; echo $? > "$STATUS"; }"#);
-    let client = connect(&[&uri]);
-    shell.args(["-c", &script, "sh"]).arg(client.get_program());
-    shell.args(client.get_args()).env("STATUS", &status);
+    let script = r#"{ "$@"; echo $? > "$STATUS"; } | head -n 1; exit "$(cat "$STATUS")""#;
+    let client = connect(&[&peer.uri()]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(client.get_program());
+    shell.args(client.get_args());
+    shell.env("STATUS", folder.path().join("status"));
     let pipe = Pipe::spawn(shell);
     let ws = peer.next();
     ws.send("one").unwrap();
     assert_eq!(received_code(&ws), 1000);
-    assert_eq!(pipe.result(), (0, vec!["one".to_owned()], vec![]));
+    printed(pipe.result(), "one");
 }
 
 #[test]
@@ -100,16 +89,12 @@ fn input_that_is_no_text_is_told_by_its_line() {
     let ws = peer.next();
     assert_eq!(message(&ws), "fine");
     assert_eq!(received_code(&ws), 1000);
-    let (code, lines, errors) = pipe.result();
-    assert_eq!((code, lines.len()), (2, 0));
-    assert_eq!(
-        errors,
-        ["line 2 of the input is no UTF-8 text; it was not sent"]
-    );
+    let why = "line 2 of the input is no UTF-8 text; it was not sent";
+    failed(pipe.result(), 2, why);
 }
 
 #[test]
-fn signals_close_with_1000() {
+fn a_signal_closes_with_1000_and_a_second_one_ends_at_once() {
     let peer = Peer::new();
     for signal in ["INT", "TERM"] {
         let pipe = Pipe::new(&[&peer.uri()]);
@@ -118,51 +103,37 @@ fn signals_close_with_1000() {
         ws.send("open").unwrap();
         pipe.daemon.wait_line("open");
         pipe.daemon.signal(signal);
-        assert_eq!(received_code(&ws), 1000);
-        assert_eq!(pipe.result(), (0, vec!["open".to_owned()], vec![]));
+        assert_eq!(received_code(&ws), 1000, "{signal}");
+        printed(pipe.result(), "open");
     }
-}
-
-#[test]
-fn a_second_signal_ends_at_once() {
     let (listener, uri) = listener();
     let pipe = Pipe::new(&[&uri]);
     let (mut stream, _) = accept(&listener);
-    // The client knows, too, that it is connected.
     stream.write_all(b"\x81\x04open").unwrap();
     pipe.daemon.wait_line("open");
     pipe.daemon.signal("TERM");
-    // Its close frame: it will not be answered.
-    let mut byte = [0];
-    stream.read_exact(&mut byte).unwrap();
-    assert_eq!(byte, [0x88]);
-    wait_until("time between the two", PATIENCE, {
-        let start = Instant::now();
-        move || (start.elapsed() > Duration::from_millis(50)).then_some(())
-    });
+    wait_closing(&mut stream);
     pipe.daemon.signal("TERM");
     assert_eq!(pipe.result().0, 143);
 }
 
 #[test]
 fn json_is_one_object_an_event() {
-    let server = Server::builder(|ws: &Connection| {
+    let server = start(|ws| {
         ws.send("Hello \"Rust\"\n\x1b")?;
         ws.send(&[0, 255])?;
         ws.close(CloseCode(4000), "bye")
     });
-    let server = server.listen("127.0.0.1:0").start().unwrap();
     let uri = uri(&server);
     let with_password = uri.replace("://", "://me:secret@");
     let (code, lines, errors) = run(&[&with_password, "--json"], "");
     assert_eq!(code, 3);
     assert_eq!(errors, ["Connection closed: 4000 (private use) bye."]);
-    let events: Vec<Value> = lines
-        .iter()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let event = |line: &String| serde_json::from_str(line).unwrap();
+    let events: Vec<Value> = lines.iter().map(event).collect();
+    let uri = uri.replace("://", "://me@");
     let expected = [
-        serde_json::json!({"event": "open", "uri": uri.replace("://", "://me@"), "subprotocol": null}),
+        serde_json::json!({"event": "open", "uri": uri, "subprotocol": null}),
         serde_json::json!({"event": "message", "type": "text", "data": "Hello \"Rust\"\n\u{1b}"}),
         serde_json::json!({"event": "message", "type": "binary", "data": "AP8="}),
         serde_json::json!({"event": "close", "code": 4000, "reason": "bye", "clean": true, "lost": null}),
@@ -171,139 +142,63 @@ fn json_is_one_object_an_event() {
 }
 
 #[test]
-fn an_answer_and_a_goodbye_that_come_together_are_a_normal_end() {
-    // Our own goodbye and the server's race each other.
-    let server = hello();
-    let args = [&*uri(&server), "--one", "--message", "Rust"];
-    for _ in 0..30 {
-        let result = run(&args, "");
-        assert_eq!(result, (0, vec!["Hello Rust!".to_owned()], vec![]));
-    }
-}
-
-#[test]
-fn a_unix_socket_that_takes_nobody_is_given_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("socket");
-    let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
-    let listener = listener.unwrap();
-    listener
-        .bind(&socket2::SockAddr::unix(&path).unwrap())
-        .unwrap();
-    listener.listen(0).unwrap();
-    // One fits into its queue.
-    let _queued = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    let unix = path.to_str().unwrap();
-    let (code, lines, errors) = run(
-        &["ws://localhost/", "--unix", unix, "--open-timeout=300ms"],
-        "",
-    );
-    assert_eq!((code, lines), (1, vec![]));
-    assert!(errors[0].contains("cannot connect to unix:"), "{errors:?}");
-}
-
-#[test]
-fn one_message_gets_one_answer() {
-    let server = echo();
-    let uri = uri(&server);
-    let one = |lines: &str| (0, vec![lines.to_owned()], vec![]);
-    let result = run(&[&uri, "--one", "--message", "a\nb"], "not read");
-    assert_eq!(result, one(r"a\nb"));
-    assert_eq!(run(&[&uri, "--one"], "c\n"), one("c"));
-    assert_eq!(run(&[&uri, "--one"], "d\ne\n"), one(r"d\ne"));
-}
-
-#[test]
 fn an_empty_input_sends_nothing_and_awaits_an_answer_all_the_same() {
     let peer = Peer::new();
     let mut pipe = Pipe::new(&[&peer.uri(), "--one"]);
     pipe.end();
     let ws = peer.next();
-    assert!(
-        ws.recv_timeout(Duration::from_millis(100))
-            .unwrap()
-            .is_none()
-    );
+    let nothing = ws.recv_timeout(Duration::from_millis(100)).unwrap();
+    assert_eq!(nothing, None);
     ws.send("hello").unwrap();
     ws.send("not this one").unwrap();
     assert_eq!(received_code(&ws), 1000);
-    assert_eq!(pipe.result(), (0, vec!["hello".to_owned()], vec![]));
+    printed(pipe.result(), "hello");
 }
 
 #[test]
 fn no_answer_is_a_failure() {
     let peer = Peer::new();
-    let pipe = Pipe::new(&[&peer.uri(), "--one", "--message", "x", "--wait", "200ms"]);
-    let ws = peer.next();
-    assert_eq!(message(&ws), "x");
+    let uri = peer.uri();
+    let one = |more: &[&str]| {
+        let pipe = Pipe::new(&[&[&*uri, "--one", "--message", "x"], more].concat());
+        let ws = peer.next();
+        assert_eq!(message(&ws), "x");
+        (pipe, ws)
+    };
+    let (pipe, ws) = one(&["--wait", "200ms"]);
     assert_eq!(received_code(&ws), 1000);
-    let sentence = "no answer within 200ms".to_owned();
-    assert_eq!(pipe.result(), (3, vec![], vec![sentence]));
-
-    let pipe = Pipe::new(&[&peer.uri(), "--one", "--message", "x"]);
-    let ws = peer.next();
-    assert_eq!(message(&ws), "x");
+    failed(pipe.result(), 3, "no answer within 200ms");
+    let (pipe, ws) = one(&[]);
     ws.close(CloseCode::NORMAL, "").unwrap();
-    let sentence = "no answer came. Connection closed: 1000 (OK).".to_owned();
-    assert_eq!(pipe.result(), (3, vec![], vec![sentence]));
-}
-
-#[test]
-fn exit_codes_tell_how_it_ended() {
-    // Nobody listens there any more.
-    let (listener, nobody) = listener();
-    drop(listener);
-    let (code, lines, errors) = run(&[&nobody], "");
-    assert_eq!((code, lines.len()), (1, 0));
-    assert!(
-        errors[0].starts_with("cannot connect to 127.0.0.1:"),
-        "{errors:?}"
-    );
-    assert_eq!(errors.len(), 1, "{errors:?}");
-
-    let server = Server::builder(|_| Ok(())).listen("127.0.0.1:0");
-    let server = server.hosts(["app.example"]).start().unwrap();
-    let (code, _, errors) = run(&[&uri(&server)], "");
-    assert_eq!(code, 1);
-    assert!(
-        errors[0].starts_with("server answered HTTP 403: "),
-        "{errors:?}"
-    );
-    assert_eq!(errors.len(), 1, "{errors:?}");
-
-    let server = Server::builder(|ws: &Connection| ws.close(CloseCode::POLICY, "not you"));
-    let server = server.listen("127.0.0.1:0").start().unwrap();
-    let (code, _, errors) = run(&[&uri(&server)], "");
-    let sentence = "Connection closed: 1008 (policy violation) not you.";
-    assert_eq!((code, errors), (3, vec![sentence.to_owned()]));
-
-    let (listener, uri) = super::listener();
-    let pipe = Pipe::new(&[&uri]);
-    drop(accept(&listener));
-    let (code, _, errors) = pipe.result();
-    assert_eq!(code, 3);
-    assert!(
-        errors[0].starts_with("Connection closed: 1006 (connection lost): "),
-        "{errors:?}"
-    );
-}
-
-#[test]
-fn a_greeting_is_no_answer() {
-    let greets = |ws: &Connection| {
+    let sentence = "no answer came. Connection closed: 1000 (OK).";
+    failed(pipe.result(), 3, sentence);
+    // A greeting is none.
+    let server = start(|ws| {
         ws.send("welcome")?;
         let asked = ws.recv()?;
         ws.send(format!("you said {asked}"))?;
         // Stays until the client leaves.
         ws.recv().map(drop)
-    };
-    let server = Server::builder(greets).listen("127.0.0.1:0");
-    let server = server.start().expect("a server");
+    });
     for _ in 0..10 {
-        let (code, lines, errors) = run(&[&uri(&server), "--one", "--message", "x"], "");
+        let (code, lines, errors) = run(&[&super::uri(&server), "--one", "--message=x"], "");
         // One that comes with our own message on its way may be taken for the answer.
         assert!(lines == ["you said x"] || lines == ["welcome"], "{lines:?}");
         assert_eq!((code, errors), (0, vec![]));
     }
-    drop(server);
+}
+
+#[test]
+fn exit_codes_tell_how_it_ended() {
+    let ended = |uri: &str| run(&[uri], "");
+    failed(ended(&nobody()), 1, "cannot connect to 127.0.0.1:");
+    failed(ended(&uri(&refusing())), 1, "server answered HTTP 403: ");
+    let server = start(|ws| ws.close(CloseCode::POLICY, "not you"));
+    let sentence = "Connection closed: 1008 (policy violation) not you.";
+    failed(ended(&uri(&server)), 3, sentence);
+    let (listener, uri) = listener();
+    let pipe = Pipe::new(&[&uri]);
+    drop(accept(&listener));
+    let sentence = "Connection closed: 1006 (connection lost): ";
+    failed(pipe.result(), 3, sentence);
 }

@@ -11,6 +11,7 @@ use plainws::{CloseCode, Connection, Error, Server};
 use serde_json::Value;
 
 use crate::support::pipe::{Pipe, connect, run};
+use crate::support::servers::{echo, start};
 use crate::support::talk::{next as message, received_code};
 use crate::support::terminal::{CTRL_C, CTRL_D, LEFT, Terminal, UP};
 use crate::support::tools::{PATIENCE, wait_until};
@@ -72,18 +73,6 @@ impl Peer {
     }
 }
 
-/// Answers each message with itself.
-fn echo() -> Server {
-    let handler = |ws: &Connection| {
-        for message in ws {
-            ws.send(message?)?;
-        }
-        Ok(())
-    };
-    let server = Server::builder(handler).listen("127.0.0.1:0");
-    server.start().expect("a server")
-}
-
 fn uri(server: &Server) -> String {
     format!("ws://{}/", server.local_addr())
 }
@@ -115,6 +104,44 @@ fn read_head(stream: &mut TcpStream) -> String {
         head.push(byte[0]);
     }
     String::from_utf8(head).unwrap()
+}
+
+/// Waits for a close frame, which will not be answered, and a moment more.
+#[track_caller]
+fn wait_closing(stream: &mut TcpStream) {
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+    assert_eq!(byte, [0x88]);
+    let start = Instant::now();
+    wait_until("time between the two", PATIENCE, || {
+        (start.elapsed() > Duration::from_millis(50)).then_some(())
+    });
+}
+
+/// It has ended with this code, no output, and one sentence, which contains this.
+#[track_caller]
+fn failed(result: (i32, Vec<String>, Vec<String>), code: i32, sentence: &str) {
+    let (ended, lines, errors) = &result;
+    let told = errors.len() == 1 && errors[0].contains(sentence);
+    let as_expected = *ended == code && lines.is_empty() && told;
+    assert!(as_expected, "{result:?} is not {code}: {sentence}");
+}
+
+/// It has ended well, with this line alone.
+#[track_caller]
+fn printed(result: (i32, Vec<String>, Vec<String>), line: &str) {
+    assert_eq!(result, (0, vec![line.to_owned()], vec![]));
+}
+
+/// A server that refuses everybody with 403.
+fn refusing() -> Server {
+    let server = Server::builder(|_| Ok(())).hosts(["app.example"]);
+    server.listen("127.0.0.1:0").start().expect("a server")
+}
+
+/// A URI where nobody listens any more.
+fn nobody() -> String {
+    listener().1
 }
 
 /// A listener of the test's own, and the URI that leads to it.
