@@ -17,6 +17,11 @@ def webskt2(request):
     return page("counter.html", "/websocket2/")
 
 
+def script(request):
+    text = (settings.PLAINWS_PAGES / "plainws.js").read_text(encoding="utf-8")
+    return HttpResponse(text, content_type="text/javascript; charset=utf-8")
+
+
 def page(name, socket):
     html = (settings.PLAINWS_PAGES / name).read_text(encoding="utf-8")
     meta = format_html('<meta name="plainws-socket" content="{}">\n', socket)

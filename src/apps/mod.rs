@@ -66,6 +66,10 @@ impl Apps {
         match (named, own) {
             _ if path == "/healthz" => self.health.answer(request).into(),
             (Some(app), _) => self.app(app, request, true),
+            // A page looks for it beside itself, wherever a proxy has put that.
+            _ if path.ends_with("/plainws.js") && !request.is_upgrade() => {
+                self.pages.script().into()
+            }
             // A proxy may hand on any path; one that looks like a folder is a page, too.
             (None, Some(app)) => self.app(app, request, path.ends_with('/')),
             (None, None) if path == "/" && !request.is_upgrade() => self.pages.index().into(),

@@ -1,4 +1,4 @@
-//! The bundled pages, or a folder's edited copies of them.
+//! The bundled pages and their script, or a folder's edited copies of the pages.
 
 use std::borrow::Cow;
 use std::io;
@@ -42,6 +42,12 @@ impl Pages {
         }
     }
 
+    /// What pages, bundled ones and people's own, connect with.
+    pub(crate) fn script(&self) -> Response {
+        let script = include_str!("../../html/plainws.js");
+        Response::new(200, "text/javascript; charset=utf-8", script.as_bytes())
+    }
+
     fn page(&self, name: &str, bundled: &'static str) -> Response {
         let mut page = Cow::Borrowed(bundled);
         if let Some(folder) = &self.folder {
@@ -59,7 +65,8 @@ impl Pages {
     }
 }
 
-/// Only the page's own script and style run, and it can reach nothing but WebSockets.
+/// Only the page's own script and style run, and what this server has; it can reach nothing but this
+/// server, and WebSockets.
 fn policy(page: &str) -> String {
     let hashes = |tag: &str| {
         let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
@@ -77,11 +84,19 @@ fn policy(page: &str) -> String {
             sources
         }
     };
+    // Who loads the script may ask this server for more.
+    let has_script = page.contains("plainws.js\"");
+    let scripts = hashes("script");
     format!(
-        "default-src 'none'; script-src{}; style-src{}; connect-src ws: wss:; img-src data:; \
+        "default-src 'none'; script-src{}; style-src{}; connect-src {}ws: wss:; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hashes("script"),
+        if has_script {
+            format!(" 'self'{scripts}")
+        } else {
+            scripts
+        },
         hashes("style"),
+        if has_script { "'self' " } else { "" },
     )
 }
 
@@ -110,31 +125,23 @@ mod tests {
             .chain([pages.index()])
         {
             let page = String::from_utf8_lossy(page.body()).into_owned();
-            for forbidden in [
-                " style=",
-                " onclick=",
-                "<script ",
-                "<style ",
-                "src=\"http",
-                "innerHTML",
-            ] {
+            for forbidden in [" style=", " onclick=", "<style ", "src=\"http", "innerHTML"] {
                 assert!(!page.contains(forbidden), "{forbidden} in {page:.100}");
             }
+            let others = page.replace(r#"<script src="plainws.js"></script>"#, "");
+            assert!(!others.contains("<script "), "{page:.100}");
         }
     }
 
     #[test]
-    fn the_live_pages_share_their_connection_code_to_the_letter() {
-        let pages = Pages::new(None).expect("bundled");
-        let shared = App::ALL.map(|app| {
-            let page = String::from_utf8_lossy(pages.of(app).body()).into_owned();
-            let (_, from) = page.split_once("// Connection:").expect("where it starts");
-            let (shared, _) = from
-                .split_once("// End of the shared lines.")
-                .expect("where it ends");
-            shared.to_owned()
-        });
-        assert!(shared[0] == shared[1] && shared[1] == shared[2]);
+    fn a_page_with_the_script_may_load_it_and_ask_its_server() {
+        let page = r#"<script src="plainws.js"></script><script>let a = 1;</script>"#;
+        let policy = policy(page);
+        assert!(
+            policy.contains("script-src 'self' 'sha256-xY6Q"),
+            "{policy}"
+        );
+        assert!(policy.contains("connect-src 'self' ws: wss:;"), "{policy}");
     }
 
     #[test]

@@ -190,6 +190,25 @@ fn a_folder_of_pages_is_four_files_and_no_other_path() {
 }
 
 #[test]
+fn the_script_is_beside_each_page() {
+    let site = site(&[]);
+    for (port, paths) in [
+        (site.index, &["/plainws.js"][..]),
+        (site.counter, &["/plainws.js", "/websocket2/plainws.js"]),
+    ] {
+        for path in paths {
+            let script = exchange(port, get(path, ""));
+            assert_eq!(script.status, 200, "{path}");
+            let media = script.header("Content-Type");
+            assert_eq!(media, Some("text/javascript; charset=utf-8"), "{path}");
+            assert_eq!(script.body, include_str!("../../html/plainws.js"), "{path}");
+        }
+    }
+    // At the listener of an application each path is its socket.
+    lead_to(site.counter, 200, 101, &["/websocket2/plainws.js"]);
+}
+
+#[test]
 fn pages_forbid_what_they_do_not_need() {
     let site = site(&[]);
     for path in ["/", "/hello", "/clock", "/counter"] {
@@ -199,13 +218,17 @@ fn pages_forbid_what_they_do_not_need() {
         let policy = page.header("Content-Security-Policy").expect("a policy");
         for part in [
             "style-src 'sha256-",
-            "connect-src ws: wss:",
             "base-uri 'none'",
             "form-action 'none'",
             if path == "/" {
-                ""
+                "script-src 'none'; "
             } else {
-                "script-src 'sha256-"
+                "script-src 'self' 'sha256-"
+            },
+            if path == "/" {
+                "connect-src ws: wss:;"
+            } else {
+                "connect-src 'self' ws: wss:;"
             },
         ] {
             assert!(policy.contains(part), "{path}: {policy}");

@@ -239,9 +239,16 @@ fn index_page_leads_to_the_three_applications() {
 
 // ---- Where a page connects to ----------------------------------------------------------------
 
+/// A folder with the script that pages look for beside themselves.
+fn with_script() -> TempDir {
+    let folder = directory();
+    fs::copy(path("plainws.js"), folder.path().join("plainws.js")).unwrap();
+    folder
+}
+
 /// Copies of the pages, in which the page's WebSocket only notes its URL.
 fn noting() -> TempDir {
-    let folder = directory();
+    let folder = with_script();
     for name in ["hello.html", "clock.html", "counter.html"] {
         let page = fs::read_to_string(path(name)).unwrap();
         let noting = "<script>\nwindow.urls = [];\nwindow.WebSocket = class {\n\
@@ -357,7 +364,7 @@ fn a_page_says_so_when_it_is_to_connect_to_no_websocket() {
         check(&format!("{page}?ws={wrong}"), "?ws=", wrong);
     }
     for wrong in named {
-        let folder = directory();
+        let folder = with_script();
         let copy = folder.path().join("counter.html");
         fs::copy(path("counter.html"), &copy).unwrap();
         naming(folder.path(), "counter.html", wrong);
@@ -484,7 +491,7 @@ fn a_page_that_was_opened_before_the_server_connects_when_it_is_there() {
 fn a_page_waits_longer_from_try_to_try() {
     let browser = Browser::open();
     // A copy in which no connection succeeds, and time flies.
-    let folder = directory();
+    let folder = with_script();
     let page = fs::read_to_string(path("clock.html")).unwrap();
     let flying = "<script>
         let now = 0;

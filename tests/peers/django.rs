@@ -197,5 +197,10 @@ fn the_sites_pages_are_the_bundled_ones_with_one_line_more() {
         let line = format!("<meta name=\"plainws-socket\" content=\"{socket}\">\n");
         assert!(page.body.contains(&line), "{line}");
         assert_eq!(page.body.replace(&line, ""), bundled);
+        let script = exchange(
+            port,
+            get(&format!("{path}plainws.js"), "Connection: close\r\n"),
+        );
+        assert_eq!(script.body, include_str!("../../html/plainws.js"), "{path}");
     }
 }
