@@ -1,39 +1,30 @@
 //! What was once wrong. Each test stands for a defect that a review or a peer proved.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level;
-use plainws::{CloseCode, Connection, Error, Handle, Hub, Server};
+use plainws::{Client, CloseCode, Error, Hub, Server};
 
+use crate::support::hubs::hub;
 use crate::support::logs;
 use crate::support::pair::{Pair, Role};
-use crate::support::raw::{Raw, masked, text};
-use crate::support::tools::{PATIENCE, wait_until};
+use crate::support::raw::{Raw, get, header, masked, text};
+use crate::support::servers::{port, start, start_with, url};
+use crate::support::talk::{self, connect};
+use crate::support::tools::{PATIENCE, until, wait_until};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
-}
-
-fn start(handler: impl Fn(&Connection) -> plainws::Result<()> + Send + Sync + 'static) -> Server {
-    Server::builder(handler)
-        .listen("127.0.0.1:0")
-        .ping_interval(None)
-        .start()
-        .unwrap()
-}
-
-fn port(server: &Server) -> u16 {
-    server.local_addr().port().unwrap()
 }
 
 /// Frames that came from the hub after the connection was lost went into its backlog, which
 /// nobody could empty: its thread looked at it for ever, and was never joined.
 #[test]
 fn a_broadcast_after_the_end_keeps_no_thread() {
-    let hub = Hub::builder(()).start().unwrap();
+    let hub = hub(());
     let registered = hub.clone();
     let (tell, told) = mpsc::channel();
     let server = start(move |ws| {
@@ -53,9 +44,7 @@ fn a_broadcast_after_the_end_keeps_no_thread() {
     raw.send(&text("go"));
     told.recv_timeout(PATIENCE).unwrap();
     raw.reset();
-    wait_until("the thread to end", PATIENCE, || {
-        (server.connections() == 0).then_some(())
-    });
+    until("the thread to end", || server.connections() == 0);
     assert!(server.shutdown(PATIENCE));
 }
 
@@ -75,9 +64,8 @@ fn two_messages_in_one_segment_reach_two_receivers() {
     // Both receivers are there, one of them in poll; the test holds also if they are not yet.
     thread::sleep(ms(50));
     raw.send(&[text("one"), text("two")].concat());
-    let mut got: Vec<String> = (0..2)
-        .map(|_| told.recv_timeout(PATIENCE).expect("both messages").unwrap())
-        .collect();
+    let next = || told.recv_timeout(PATIENCE).expect("both messages").unwrap();
+    let mut got = [next(), next()];
     got.sort();
     assert_eq!(got, ["one", "two"]);
 }
@@ -109,21 +97,6 @@ fn recv_timeout_ends_in_time_under_a_flood_of_pings() {
     let _ = drain.join();
 }
 
-/// A ping finished a fragmented message in the count of what may be under way.
-#[test]
-fn pings_between_empty_fragments_do_not_lift_their_limit() {
-    let server = start(|ws| ws.recv().map(drop));
-    let mut raw = Raw::upgrade(port(&server), "/");
-    let mut flood = masked(0x01, b"");
-    flood.extend(
-        [masked(0x00, b"").repeat(50), masked(0x89, b"")]
-            .concat()
-            .repeat(1000),
-    );
-    raw.send(&flood);
-    assert_eq!(raw.close_frame().0, 1008);
-}
-
 /// An error of the application was not told when its connection had ended by then.
 #[test]
 fn an_error_of_the_application_is_told_also_after_the_end() {
@@ -134,50 +107,22 @@ fn an_error_of_the_application_is_told_also_after_the_end() {
         }
         Err(Error::other("the database is gone"))
     });
-    let client = plainws::connect(&format!("ws://{}", server.local_addr())).unwrap();
+    let client = connect(port(&server), "/");
     client.close(CloseCode::NORMAL, "").unwrap();
     let line = wait_until("the line", PATIENCE, || {
         let mut lines = logs::lines().into_iter();
         let line = lines.find(|line| line.text.contains("the database is gone"))?;
         (line.level == Level::Error).then_some(line.text)
     });
-    assert!(
-        line.starts_with("ws-conn-") && line.contains("handler failed"),
-        "{line}"
-    );
-}
-
-/// Each of two handlers waited for the other's thread to end.
-#[test]
-fn two_handlers_may_shut_the_server_down() {
-    let (give, get) = mpsc::channel::<Handle>();
-    let get = std::sync::Mutex::new(get);
-    let (tell, told) = mpsc::channel();
-    let server = start(move |_| {
-        let handle = get.lock().unwrap().recv().unwrap();
-        tell.send(handle.shutdown(PATIENCE)).unwrap();
-        Ok(())
-    });
-    let clients: Vec<_> = (0..2).map(|_| Raw::upgrade(port(&server), "/")).collect();
-    let start = Instant::now();
-    give.send(server.handle()).unwrap();
-    give.send(server.handle()).unwrap();
-    // The clients do not answer, so they are cut; but nobody waits for the whole deadline.
-    for _ in 0..2 {
-        assert!(
-            told.recv_timeout(PATIENCE * 2).unwrap(),
-            "all others had ended"
-        );
-    }
-    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
-    drop(clients);
+    let named = line.starts_with("ws-conn-") && line.contains("handler failed");
+    assert!(named, "{line}");
 }
 
 /// A call of the hub by its own closures waited for room that only the hub itself could make.
 #[test]
 fn a_hub_may_be_called_by_its_own_closures() {
     const UPDATES: usize = 5000;
-    let hub = Hub::builder(0_usize).start().unwrap();
+    let hub = hub(0_usize);
     let inside = hub.clone();
     let (tell, told) = mpsc::channel();
     hub.update(move |_, _| {
@@ -192,52 +137,11 @@ fn a_hub_may_be_called_by_its_own_closures() {
 /// A frame that announces a length of a tebibyte ended the process.
 #[test]
 fn no_limit_makes_a_header_reserve_all_memory() {
-    let server = Server::builder(|ws| ws.recv().map(drop))
-        .max_size(usize::MAX)
-        .listen("127.0.0.1:0")
-        .start()
-        .unwrap();
+    let server = Server::builder(|ws| ws.recv().map(drop));
+    let server = start_with(server.max_size(usize::MAX));
     let mut raw = Raw::upgrade(port(&server), "/");
-    let mut header = vec![0x82, 0xff];
-    header.extend_from_slice(&(1_u64 << 40).to_be_bytes());
-    header.extend_from_slice(&[0; 4]);
-    raw.send(&header);
+    raw.send(&header(0x82, 1 << 40));
     assert_eq!(raw.close_frame().0, 1009);
-}
-
-/// A refusal without a length held the error up for the whole opening timeout.
-#[test]
-fn a_refusal_without_an_end_is_told_soon() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let refusing = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\nsorry");
-        stream
-    });
-    let start = Instant::now();
-    match plainws::connect(&format!("ws://{address}")) {
-        Err(Error::Refused(refused)) => {
-            assert_eq!((refused.status, refused.body.as_str()), (404, "sorry"));
-        }
-        other => panic!("{other:?} instead of 404"),
-    }
-    assert!(
-        start.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        start.elapsed()
-    );
-    drop(refusing.join());
-}
-
-/// Headers of a client that are too long panicked when they were read back.
-#[test]
-fn a_client_does_not_send_a_head_without_bounds() {
-    let error = plainws::Client::builder()
-        .header("X-Long", "é".repeat(40_000))
-        .connect("ws://127.0.0.1:9/")
-        .unwrap_err();
-    assert!(matches!(error, Error::Invalid { .. }), "{error}");
 }
 
 /// What was asked within what had been asked that way waited for the next outside request, and so
@@ -278,14 +182,13 @@ fn a_hub_that_never_comes_to_an_end_delivers_all_the_same() {
             }
         });
     }
-    let hub = Hub::builder(true).start().unwrap();
+    let hub = hub(true);
     let pair = Pair::new(Role::Server);
     let _registration = hub.register(&pair.ours);
     again(hub.clone());
     for _ in 0..3 {
         hub.broadcast("between");
-        let message = pair.theirs.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(message.expect("in time"), "between");
+        assert_eq!(talk::text(&pair.theirs), "between");
     }
     hub.update(|goes_on, _| *goes_on = false);
 }
@@ -295,7 +198,7 @@ fn a_hub_that_never_comes_to_an_end_delivers_all_the_same() {
 #[test]
 fn two_hubs_may_update_and_end_each_other() {
     const UPDATES: usize = 5000;
-    let hubs = [0, 1].map(|_| Hub::builder(0_usize).start().unwrap());
+    let hubs = [hub(0_usize), hub(0)];
     let (tell, told) = mpsc::channel();
     // Neither begins before the other is there, so that both queues fill.
     let both = Arc::new(Barrier::new(2));
@@ -336,51 +239,32 @@ fn two_hubs_may_update_and_end_each_other() {
 /// address took all the room that there is for those who open.
 #[test]
 fn silent_sockets_of_one_address_keep_nobody_else_out() {
-    let server = Server::builder(|ws| ws.recv().map(drop))
-        .max_connections(10)
-        .max_per_address(2)
-        .open_timeout(PATIENCE * 10)
-        .listen("127.0.0.1:0")
-        .start()
-        .unwrap();
-    let (port, url) = (port(&server), format!("ws://{}", server.local_addr()));
+    let server = Server::builder(|ws| ws.recv().map(drop));
+    let server = server.max_connections(10).max_per_address(2);
+    let server = start_with(server.open_timeout(PATIENCE * 10));
     // More than there is room for: 10 and 128 besides. Of one address it is 2 and 16.
-    let mut silent: Vec<_> = (0..200).map(|_| Raw::connect(port)).collect();
-    let refused = || {
+    let mut silent: Vec<_> = (0..200).map(|_| Raw::connect(port(&server))).collect();
+    until("all others to be turned away", || {
         let metrics = server.metrics();
-        let reasons = metrics.refused();
-        let address = reasons.filter(|(reason, _)| *reason == "address");
-        address.map(|(_, count)| count).sum::<u64>()
-    };
-    wait_until("all others to be turned away", PATIENCE, || {
-        (refused() == 200 - 18).then_some(())
+        metrics.refused().any(|told| told == ("address", 200 - 18))
     });
     assert_eq!(silent.pop().unwrap().answer().status, 503);
-    let from = |address: &str| {
+    let from = |address: [u8; 4]| {
         use socket2::{Domain, Socket, Type};
+        let at = |ip: [u8; 4], port| std::net::SocketAddr::from((ip, port)).into();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let bind = |text: &str, port| -> socket2::SockAddr {
-            std::net::SocketAddr::new(text.parse().unwrap(), port).into()
-        };
-        socket.bind(&bind(address, 0)).unwrap();
-        socket.connect(&bind("127.0.0.1", port)).unwrap();
+        socket.bind(&at(address, 0)).unwrap();
+        socket.connect(&at([127, 0, 0, 1], port(&server))).unwrap();
         std::net::TcpStream::from(socket)
     };
-    let connect = |address| plainws::Client::builder().connect_over(&url, from(address));
-    let _two = [(); 2].map(|()| connect("127.0.0.2").unwrap());
-    let error = connect("127.0.0.2").expect_err("two are the limit");
+    let connect = |address| Client::builder().connect_over(&url(&server), from(address));
+    let other = [127, 0, 0, 2];
+    let _two = [(); 2].map(|()| connect(other).unwrap());
+    let error = connect(other).expect_err("two are the limit");
     assert!(matches!(error, Error::Refused(refused) if refused.status == 503));
-    let mut page = from("127.0.0.2");
-    page.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    page.read_to_string(&mut answer).unwrap();
-    assert!(
-        answer.contains("426"),
-        "who wants a page is not counted: {answer}"
-    );
+    let mut page = Raw::new(from(other));
+    page.send(get("/", "").as_bytes());
+    assert_eq!(page.answer().status, 426, "who wants a page is not counted");
     drop(silent);
-    wait_until("the places to be free", PATIENCE, || {
-        connect("127.0.0.1").ok()
-    });
+    until("the places to be free", || connect([127, 0, 0, 1]).is_ok());
 }

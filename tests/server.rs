@@ -2,81 +2,51 @@
 
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::{Mutex, mpsc};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use plainws::{Answer, Client, CloseCode, Connection, Error, Handle, Response, Server};
+use plainws::{Answer, Client, Connection, Error, Handle, Response, Server};
 
-use crate::support::raw::Raw;
+use crate::support::raw::{Raw, exchange, get};
+use crate::support::servers::{echo, port, start, start_with, url};
+use crate::support::talk::{connect, received_code, text};
 use crate::support::tools::{PATIENCE, wait_until};
 
-fn echo(ws: &Connection) -> plainws::Result<()> {
-    for message in ws {
-        ws.write(message?)?;
+/// A client; none if it is refused with 503.
+#[track_caller]
+fn try_connect(server: &Server, path: &str) -> Option<Connection> {
+    match plainws::connect(&(url(server) + path)) {
+        Ok(ws) => Some(ws),
+        Err(Error::Refused(refused)) if refused.status == 503 => None,
+        Err(error) => panic!("{path}: {error}"),
     }
-    Ok(())
-}
-
-fn start(handler: impl Fn(&Connection) -> plainws::Result<()> + Send + Sync + 'static) -> Server {
-    Server::builder(handler)
-        .listen("127.0.0.1:0")
-        .start()
-        .unwrap()
-}
-
-fn url(server: &Server) -> String {
-    format!("ws://{}", server.local_addr())
-}
-
-/// The close code that a client sees.
-fn code_of(client: &Connection) -> CloseCode {
-    let error = client.recv().expect_err("closed");
-    error
-        .closed()
-        .unwrap()
-        .received
-        .clone()
-        .expect("a close frame")
-        .code
 }
 
 #[test]
-fn a_handler_that_returns_closes_with_1000() {
-    let server = start(|_| Ok(()));
-    assert_eq!(
-        code_of(&plainws::connect(&url(&server)).unwrap()),
-        CloseCode::NORMAL
-    );
-}
-
-#[test]
-fn a_handler_that_fails_or_panics_closes_with_1011_alone() {
-    let server = start(|ws| match ws.path() {
-        "/fail" => Err(Error::other("on purpose")),
-        "/panic" => panic!("of a test, on purpose"),
-        _ => echo(ws),
-    });
-    let bystander = plainws::connect(&url(&server)).unwrap();
-    for path in ["/fail", "/panic"] {
-        let client = plainws::connect(&(url(&server) + path)).unwrap();
-        assert_eq!(code_of(&client), CloseCode::INTERNAL_ERROR, "{path}");
+fn a_place_is_free_again_however_its_handler_ends() {
+    let builder = || {
+        Server::builder(|ws| match ws.path() {
+            "/return" => Ok(()),
+            "/fail" => Err(Error::other("on purpose")),
+            "/panic" => panic!("of a test, on purpose"),
+            _ => echo(ws),
+        })
+    };
+    for limited in [builder().max_connections(2), builder().max_per_address(2)] {
+        let server = start_with(limited);
+        let bystander = connect(port(&server), "/");
+        for (path, code) in [("/return", 1000), ("/fail", 1011), ("/panic", 1011)].repeat(3) {
+            let soon = || try_connect(&server, path);
+            let client = wait_until(&format!("a place for {path}"), PATIENCE, soon);
+            assert_eq!(received_code(&client), code, "{path}");
+        }
+        let _second = wait_until("a place", PATIENCE, || try_connect(&server, "/"));
+        assert!(try_connect(&server, "/").is_none(), "two are the limit");
+        assert_eq!(server.connections(), 2);
+        bystander.send("still here").unwrap();
+        assert_eq!(text(&bystander), "still here");
     }
-    bystander.send("still here").unwrap();
-    assert_eq!(bystander.recv().unwrap(), "still here");
-    wait_until("the places to be free", PATIENCE, || {
-        (server.connections() == 1).then_some(())
-    });
-}
-
-#[test]
-fn a_handler_with_arguments_captures_them() {
-    let extra = Arc::new("spam".to_owned());
-    let server = start(move |ws| ws.send(extra.as_str()));
-    assert_eq!(
-        plainws::connect(&url(&server)).unwrap().recv().unwrap(),
-        "spam"
-    );
 }
 
 #[test]
@@ -84,16 +54,14 @@ fn bound_sockets_are_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = tcp.local_addr().unwrap();
-    let server = Server::builder(echo)
-        .listen(tcp)
-        .listen(UnixListener::bind(&path).unwrap())
-        .start()
-        .unwrap();
+    let bound = tcp.local_addr().unwrap().port();
+    let server = Server::builder(echo).listen(tcp);
+    let server = server.listen(UnixListener::bind(&path).unwrap()).start();
+    let server = server.unwrap();
     assert_eq!(server.local_addrs().len(), 2);
-    let client = plainws::connect(&format!("ws://{address}")).unwrap();
+    let client = connect(bound, "/");
     client.send("TCP").unwrap();
-    assert_eq!(client.recv().unwrap(), "TCP");
+    assert_eq!(text(&client), "TCP");
     UnixStream::connect(&path).unwrap();
     drop(server);
     assert!(path.exists(), "who bound the file may keep it");
@@ -103,15 +71,10 @@ fn bound_sockets_are_taken_over() {
 fn an_address_in_use_is_one_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let error = Server::builder(echo)
-        .listen(address.as_str())
-        .start()
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("cannot listen on") && error.contains(&address),
-        "{error}"
-    );
+    let error = Server::builder(echo).listen(address.as_str()).start();
+    let error = error.unwrap_err().to_string();
+    let told = error.contains("cannot listen on") && error.contains(&address);
+    assert!(told, "{error}");
     let error = Server::builder(echo).start().unwrap_err().to_string();
     assert!(error.contains("needs an address"), "{error}");
 }
@@ -120,107 +83,84 @@ fn an_address_in_use_is_one_sentence() {
 fn a_listener_that_somebody_else_shuts_down_ends_the_server() {
     let bound = TcpListener::bind("127.0.0.1:0").unwrap();
     let shared = bound.try_clone().unwrap();
-    let server = Server::builder(echo)
-        .listen("127.0.0.1:0")
-        .listen(bound)
-        .start()
-        .unwrap();
-    let client = plainws::connect(&url(&server)).unwrap();
+    let builder = Server::builder(echo).listen("127.0.0.1:0").listen(bound);
+    let server = builder.start().unwrap();
+    let client = connect(port(&server), "/");
     rustix::net::shutdown(&shared, rustix::net::Shutdown::Both).unwrap();
     // Nobody shall believe that it serves: a service manager can start it again.
     let error = server.wait().unwrap_err().to_string();
     let address = shared.local_addr().unwrap();
     let said = format!("listening on {address} failed");
     assert!(error.contains(&said), "{error}");
-    assert_eq!(code_of(&client), CloseCode::GOING_AWAY);
+    assert_eq!(received_code(&client), 1001);
     assert!(!server.is_accepting(PATIENCE), "it has ended");
 }
 
 #[test]
-fn a_place_is_free_again_when_a_client_has_left() {
-    let server = Server::builder(echo)
-        .listen("127.0.0.1:0")
-        .max_connections(2)
-        .start()
-        .unwrap();
-    let first = plainws::connect(&url(&server)).unwrap();
-    let _second = plainws::connect(&url(&server)).unwrap();
-    match plainws::connect(&url(&server)) {
-        Err(Error::Refused(refused)) => assert_eq!(refused.status, 503),
-        other => panic!("{other:?} instead of 503"),
-    }
-    drop(first);
-    wait_until("a free place", PATIENCE, || {
-        plainws::connect(&url(&server)).ok()
+fn a_route_answers_first() {
+    let builder = Server::builder(echo).route(|request| match request.path() {
+        "/page" => Some(Answer::from(Response::html("<p>hi"))),
+        "/no" => Some(Answer::from(Response::text(404, "no such thing"))),
+        "/shout" => Some(Answer::upgrade(|ws| {
+            let message = ws.recv()?.to_string();
+            ws.send(message.to_uppercase())
+        })),
+        _ => None,
     });
+    let server = start_with(builder);
+    for (path, status, body) in [("/page?x", 200, "<p>hi"), ("/no", 404, "no such thing")] {
+        let answer = exchange(port(&server), get(path, ""));
+        assert_eq!((answer.status, answer.body.trim()), (status, body));
+    }
+    for (path, answer) in [("/shout", "QUIET"), ("/", "quiet")] {
+        let client = connect(port(&server), path);
+        client.send("quiet").unwrap();
+        assert_eq!(text(&client), answer);
+    }
 }
 
-#[test]
-fn a_route_answers_first() {
-    let server = Server::builder(echo)
-        .route(|request| match request.path() {
-            "/page" => Some(Answer::from(Response::html("<p>hi"))),
-            "/no" => Some(Answer::from(Response::text(404, "no such thing"))),
-            "/shout" => Some(Answer::upgrade(|ws| {
-                let message = ws.recv()?.to_string();
-                ws.send(message.to_uppercase())
-            })),
-            _ => None,
-        })
-        .listen("127.0.0.1:0")
-        .start()
-        .unwrap();
-    let port = server.local_addr().port().unwrap();
-    let mut raw = Raw::connect(port);
-    raw.send(b"GET /page?x HTTP/1.1\r\nHost: h\r\n\r\n");
-    let answer = raw.answer();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "<p>hi"));
-    match plainws::connect(&(url(&server) + "/no")) {
-        Err(Error::Refused(refused)) => {
-            assert_eq!(
-                (refused.status, refused.body.trim()),
-                (404, "no such thing")
-            );
-        }
-        other => panic!("{other:?} instead of 404"),
-    }
-    let client = plainws::connect(&(url(&server) + "/shout")).unwrap();
-    client.send("quiet").unwrap();
-    assert_eq!(client.recv().unwrap(), "QUIET");
+/// Whoever awaits the end of all these clients: the code that each is closed with.
+fn ends<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    clients: Vec<Connection>,
+) -> Vec<ScopedJoinHandle<'scope, u16>> {
+    let end = |client| scope.spawn(move || received_code(&client));
+    clients.into_iter().map(end).collect()
 }
 
 #[test]
 fn shutdown_closes_everyone_with_1001_and_joins() {
-    let server = start(echo);
-    let clients: Vec<_> = (0..20)
-        .map(|_| plainws::connect(&url(&server)).unwrap())
-        .collect();
-    let half_open = Raw::connect(server.local_addr().port().unwrap());
-    let listening: Vec<_> = clients
-        .into_iter()
-        .map(|client| thread::spawn(move || code_of(&client)))
-        .collect();
-    assert!(server.shutdown(PATIENCE), "all threads end in time");
-    for thread in listening {
-        assert_eq!(thread.join().unwrap(), CloseCode::GOING_AWAY);
+    // Asked for once, three times at once, and by a drop.
+    for times in [1, 3, 0] {
+        let server = start(echo);
+        let port = port(&server);
+        let clients: Vec<_> = (0..20).map(|_| connect(port, "/")).collect();
+        let _half_open = Raw::connect(port);
+        thread::scope(|scope| {
+            let ends = ends(scope, clients);
+            thread::scope(|scope| {
+                for _ in 0..times {
+                    scope.spawn(|| assert!(server.shutdown(PATIENCE), "not all ended in time"));
+                }
+            });
+            if times > 0 {
+                server.wait().unwrap();
+                assert!(server.shutdown(Duration::ZERO), "again does nothing");
+            }
+            drop(server);
+            for end in ends {
+                assert_eq!(end.join().unwrap(), 1001, "{times} times");
+            }
+        });
+        let refused = std::net::TcpStream::connect(("127.0.0.1", port));
+        assert!(refused.is_err(), "nobody listens any more");
     }
-    drop(half_open);
-    server.wait().unwrap();
-    assert!(
-        plainws::connect(&url(&server)).is_err(),
-        "nobody listens any more"
-    );
-    assert!(
-        server.shutdown(Duration::ZERO),
-        "shutting down again does nothing"
-    );
 }
 
 #[test]
 fn shutdown_cuts_clients_that_do_not_answer() {
     let server = start(echo);
-    let port = server.local_addr().port().unwrap();
-    let _silent: Vec<_> = (0..5).map(|_| Raw::upgrade(port, "/")).collect();
+    let _silent = [(); 5].map(|()| Raw::upgrade(port(&server), "/"));
     let start = Instant::now();
     assert!(server.shutdown(Duration::from_secs(1)), "cut, and in time");
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
@@ -229,95 +169,75 @@ fn shutdown_cuts_clients_that_do_not_answer() {
 #[test]
 fn shutdown_says_when_a_handler_does_not_return() {
     let (release, hold) = mpsc::channel::<()>();
-    let hold = std::sync::Mutex::new(hold);
+    let hold = Mutex::new(hold);
     let server = start(move |_| {
         let _ = hold.lock().unwrap().recv();
         Ok(())
     });
-    let client = plainws::connect(&url(&server)).unwrap();
-    let listening = thread::spawn(move || client.recv().unwrap_err());
-    assert!(!server.shutdown(Duration::from_millis(300)));
-    let error = listening.join().unwrap();
-    let received = error.closed().unwrap().received.clone().unwrap();
-    assert_eq!(
-        received.code,
-        CloseCode::GOING_AWAY,
-        "its client is closed all the same"
-    );
+    let client = connect(port(&server), "/");
+    thread::scope(|scope| {
+        let end = scope.spawn(|| received_code(&client));
+        assert!(!server.shutdown(Duration::from_millis(300)));
+        assert_eq!(end.join().unwrap(), 1001, "closed all the same");
+    });
     drop(release);
     server.wait().unwrap();
 }
 
+/// Each of two once waited for the other's thread to end.
 #[test]
-fn shutdown_works_from_within_a_handler() {
-    let (handle, get_handle) = mpsc::channel::<Handle>();
-    let get_handle = std::sync::Mutex::new(get_handle);
-    let (tell, told) = mpsc::channel();
-    let server = start(move |ws| {
-        if ws.path() == "/stop" {
-            let handle = get_handle.lock().unwrap().recv().unwrap();
+fn handlers_may_shut_the_server_down() {
+    for count in [1, 2] {
+        let (give, get) = mpsc::channel::<Handle>();
+        let get = Mutex::new(get);
+        let (tell, told) = mpsc::channel();
+        let builder = Server::builder(move |ws| {
+            if ws.path() != "/stop" {
+                return echo(ws);
+            }
+            let handle = get.lock().unwrap().recv().unwrap();
             tell.send(handle.shutdown(PATIENCE)).unwrap();
-            return Ok(());
-        }
-        echo(ws)
-    });
-    handle.send(server.handle()).unwrap();
-    let bystander = plainws::connect(&url(&server)).unwrap();
-    let listening = thread::spawn(move || code_of(&bystander));
-    let stopper = plainws::connect(&(url(&server) + "/stop")).unwrap();
-    assert_eq!(code_of(&stopper), CloseCode::GOING_AWAY);
-    assert!(
-        told.recv_timeout(PATIENCE).unwrap(),
-        "all other threads have ended"
-    );
-    assert_eq!(listening.join().unwrap(), CloseCode::GOING_AWAY);
-    server.wait().unwrap();
-}
-
-#[test]
-fn two_shutdowns_at_once_are_one() {
-    let server = start(echo);
-    let _client = plainws::connect(&url(&server)).unwrap();
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| assert!(server.shutdown(PATIENCE)));
-        }
-    });
-}
-
-#[test]
-fn a_dropped_server_leaves_nothing() {
-    let server = start(echo);
-    let address = url(&server);
-    let client = plainws::connect(&address).unwrap();
-    let listening = thread::spawn(move || code_of(&client));
-    drop(server);
-    assert_eq!(listening.join().unwrap(), CloseCode::GOING_AWAY);
-    assert!(plainws::connect(&address).is_err());
+            Ok(())
+        });
+        let server = start_with(builder.close_timeout(Duration::from_secs(1)));
+        let bystander = connect(port(&server), "/");
+        // They do not answer, so they are cut; but nobody waits for the whole deadline.
+        let _stoppers: Vec<_> = (0..count)
+            .map(|_| Raw::upgrade(port(&server), "/stop"))
+            .collect();
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let ends = ends(scope, vec![bystander]);
+            (0..count).for_each(|_| give.send(server.handle()).unwrap());
+            for _ in 0..count {
+                let others_ended = told.recv_timeout(PATIENCE * 2).unwrap();
+                assert!(others_ended, "{count} handlers");
+            }
+            ends.into_iter()
+                .for_each(|end| assert_eq!(end.join().unwrap(), 1001));
+        });
+        assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+        server.wait().unwrap();
+    }
 }
 
 #[test]
 fn the_first_subprotocol_of_the_servers_that_a_client_offers_is_chosen() {
-    let server =
-        Server::builder(|ws: &Connection| ws.send(ws.subprotocol().unwrap_or("none").to_owned()))
-            .subprotocols(["chat.v2", "chat.v1"])
-            .listen("127.0.0.1:0")
-            .start()
-            .expect("a server");
-    let url = format!("ws://{}", server.local_addr());
-    let agreed = |offers: &[&str]| {
+    let tell = |ws: &Connection| ws.send(ws.subprotocol().unwrap_or("none").to_owned());
+    let server = start_with(Server::builder(tell).subprotocols(["v2", "v1"]));
+    // Names are compared exactly.
+    for (offers, agreed) in [
+        (&["v1", "v2"][..], "v2"),
+        (&["other", "v1"], "v1"),
+        (&["V1"], "none"),
+        (&[], "none"),
+    ] {
         let client = Client::builder().subprotocols(offers.iter().copied());
-        let ws = client.connect(&url).expect("a client");
-        let told = ws.recv().expect("the server tells").to_string();
-        assert_eq!(ws.subprotocol().unwrap_or("none"), told, "both ends agree");
-        told
-    };
-    assert_eq!(agreed(&["chat.v1", "chat.v2"]), "chat.v2");
-    assert_eq!(agreed(&["other", "chat.v1"]), "chat.v1");
-    assert_eq!(agreed(&["CHAT.v1"]), "none", "names are compared exactly");
-    assert_eq!(agreed(&[]), "none");
-    let wrong = Server::builder(|_| Ok(()))
-        .subprotocols(["a,b"])
-        .listen("127.0.0.1:0");
-    assert!(matches!(wrong.start(), Err(Error::Invalid { .. })));
+        let ws = client.connect(&url(&server)).expect("a client");
+        let both = (ws.subprotocol().unwrap_or("none"), &*text(&ws));
+        assert_eq!(both, (agreed, agreed), "{offers:?}");
+    }
+    let wrong = Server::builder(|_| Ok(())).subprotocols(["a,b"]);
+    let wrong = wrong.listen("127.0.0.1:0").start();
+    assert!(matches!(wrong, Err(Error::Invalid { .. })));
 }

@@ -1,6 +1,6 @@
 //! Servers in this process.
 
-use plainws::{Connection, Result, Server};
+use plainws::{Connection, Result, Server, ServerBuilder};
 
 /// Sends every message back.
 pub fn echo(ws: &Connection) -> Result<()> {
@@ -13,7 +13,13 @@ pub fn echo(ws: &Connection) -> Result<()> {
 /// A server with all defaults at a port of its own.
 #[track_caller]
 pub fn start(handler: impl Fn(&Connection) -> Result<()> + Send + Sync + 'static) -> Server {
-    let server = Server::builder(handler).listen("127.0.0.1:0").start();
+    start_with(Server::builder(handler))
+}
+
+/// The same with options.
+#[track_caller]
+pub fn start_with(builder: ServerBuilder) -> Server {
+    let server = builder.listen("127.0.0.1:0").start();
     server.expect("the server starts")
 }
 

@@ -67,6 +67,12 @@ pub fn wait_until<T>(what: &str, deadline: Duration, probe: impl FnMut() -> Opti
     value
 }
 
+/// Waits until it is so, as [`wait_until`] does.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    wait_until(what, PATIENCE, || is_so().then_some(()));
+}
+
 /// Sends the signal `name` to `target`, a process id or `-` and the id of a group, and tells
 /// whether that worked.
 ///
