@@ -1,6 +1,5 @@
 //! Every example, run as its header says, and checked for what it shows.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -8,13 +7,15 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDateTime;
-use plainws::{Answer, Client, CloseCode, Connection, Message, Server};
+use plainws::{Client, CloseCode, Connection, Message};
 
+use crate::support::counter::{PLUS, state, users};
 use crate::support::examples::{command, folder, start};
 use crate::support::process::{Daemon, url_port};
 use crate::support::raw::{exchange, get};
+use crate::support::servers;
 use crate::support::talk::{connect, end, next, text};
-use crate::support::tools::{PATIENCE, wait_until};
+use crate::support::tools::{PATIENCE, until};
 
 /// The end of a connection that the example closes because its handler has returned.
 #[track_caller]
@@ -40,69 +41,31 @@ fn all() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_example_has_its_two_commands_on_top() {
-    for (name, source) in all() {
-        let header: Vec<&str> = source
-            .lines()
-            .map_while(|line| line.strip_prefix("//!"))
-            .collect();
-        assert!(
-            header[0].ends_with(['.', ':']),
-            "a sentence first: {header:#?}"
-        );
-        let commands: Vec<&str> = header
-            .iter()
-            .filter_map(|line| line.strip_prefix("     "))
-            .collect();
-        assert_eq!(
-            commands.len(),
-            2,
-            "two commands on top of {name}: {header:#?}"
-        );
-        let own = |command: &&str| {
-            let words: Vec<&str> = command.split_whitespace().collect();
-            command.starts_with("cargo run ")
-                && words.windows(2).any(|pair| pair == ["--example", &name])
-        };
-        let own = commands.iter().any(own);
-        assert!(own, "one command of {name} runs it: {commands:#?}");
-    }
-}
-
-#[test]
-fn every_example_is_short() {
+fn every_example_is_short_tested_named_and_has_its_two_commands_on_top() {
+    let tests = include_str!("examples.rs");
+    let page = include_str!("../docs/library.md");
     for (name, source) in all() {
         let lines = source.lines().count();
         assert!((15..=40).contains(&lines), "{name} has {lines} lines");
         let widest = source.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{name}: {widest:?} characters wide");
+        let header = source.lines().map_while(|line| line.strip_prefix("//!"));
+        let header: Vec<&str> = header.collect();
+        assert!(header[0].ends_with(['.', ':']), "a sentence first: {name}");
+        let commands = header.iter().filter_map(|line| line.strip_prefix("     "));
+        let commands: Vec<&str> = commands.collect();
+        let runs = |command: &&str| format!("{command} ").contains(&format!("--example {name} "));
+        let mut own = commands.iter().filter(|c| c.starts_with("cargo run "));
         assert!(
-            widest <= Some(100),
-            "{name} has a line of {widest:?} characters"
+            commands.len() == 2 && own.any(runs),
+            "{name}: {commands:#?}"
         );
-    }
-}
-
-#[test]
-fn every_example_is_run_by_a_test_and_named_in_the_docs() {
-    let names: BTreeSet<String> = all().into_iter().map(|(name, _)| name).collect();
-    let tests = include_str!("examples.rs");
-    let page = include_str!("../docs/library.md");
-    for name in &names {
-        let started = [
-            format!("start(\"{name}\")"),
-            format!("start_with(\"{name}\""),
-            format!("command(\"{name}\""),
-        ];
-        assert!(
-            started.iter().any(|call| tests.contains(call)),
-            "no test runs {name}"
-        );
+        let calls = ["start", "start_with", "command"];
+        let called = |call: &&str| tests.contains(&format!("{call}(\"{name}\""));
+        assert!(calls.iter().any(called), "no test runs {name}");
         // The one for the compliance suite is no example of how to use the crate.
         let named = page.contains(&format!("(../examples/{name}.rs)"));
-        assert!(
-            named || name == "autobahn_client",
-            "docs/library.md does not name {name}"
-        );
+        assert!(named || name == "autobahn_client", "no page names {name}");
     }
 }
 
@@ -180,8 +143,6 @@ fn clock_tells_the_time_again_and_again() {
 #[test]
 fn counter_is_shared_by_all_clients() {
     let (_example, port) = start("counter");
-    let users = |count: u32| format!(r#"{{"type":"users","count":{count}}}"#);
-    let state = |value: i32| format!(r#"{{"type":"state","value":{value}}}"#);
     let ada = connect(port, "/");
     assert_eq!((text(&ada), text(&ada)), (users(1), state(0)));
     let bob = connect(port, "/");
@@ -192,14 +153,13 @@ fn counter_is_shared_by_all_clients() {
         assert_eq!((text(&ada), text(&bob)), (state(value), state(value)));
     }
     // Nonsense changes nothing, and its sender stays.
-    for nonsense in ["nonsense", "[]", "{}", r#"{"action":"multiply"}"#] {
-        bob.send(nonsense).unwrap();
+    for sent in ["nonsense", "[]", "{}", r#"{"action":"multiply"}"#, PLUS] {
+        bob.send(sent).unwrap();
     }
-    bob.send(r#"{"action":"plus"}"#).unwrap();
-    wait_until("the next value", PATIENCE, || {
+    until("the next value", || {
         let said = text(&ada);
         assert!(said == state(1) || said == state(2), "{said}");
-        (said == state(2)).then_some(())
+        said == state(2)
     });
     drop(bob);
     assert_eq!(text(&ada), users(1));
@@ -209,14 +169,12 @@ fn counter_is_shared_by_all_clients() {
 fn consumer_takes_message_after_message() {
     let (example, port) = start("consumer");
     let ws = connect(port, "/");
-    ws.send("one").unwrap();
-    ws.send(&[0, 255]).unwrap();
-    ws.send("three").unwrap();
+    for message in ["one".into(), Message::from(&[0, 255]), "three".into()] {
+        ws.send(message).unwrap();
+    }
     example.wait_line("three");
-    assert_eq!(
-        example.stdout_lines(),
-        ["one", "(binary) 00 ff [2 bytes]", "three"]
-    );
+    let lines = example.stdout_lines();
+    assert_eq!(lines, ["one", "(binary) 00 ff [2 bytes]", "three"]);
     // A client that leaves ends its handler, not the program.
     drop(ws);
     connect(port, "/").send("four").unwrap();
@@ -298,15 +256,9 @@ fn echo_sends_everything_back() {
     let url = format!("ws://127.0.0.1:{}/", url_port(&line));
     let client = Client::builder().max_size(16 << 20);
     let ws = client.connect(&url).unwrap();
-    let messages = [
-        Message::from("Rust"),
-        Message::from(""),
-        Message::from(&[]),
-        Message::from(&[0, 255]),
-        Message::from("é".repeat(40_000)),
-        Message::from(vec![7; 16 << 20]),
-    ];
-    for message in messages {
+    let texts = ["Rust", "", &"é".repeat(40_000)].map(Message::from);
+    let binary = [vec![], vec![0, 255], vec![7; 16 << 20]].map(Message::from);
+    for message in texts.into_iter().chain(binary) {
         ws.send(message.clone()).unwrap();
         assert!(next(&ws) == message, "another message than {message:.40}");
     }
@@ -326,55 +278,33 @@ fn autobahn_client_takes_each_case_and_asks_for_the_report() {
     // In the place of Autobahn's server: two cases, one of them a broken connection.
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
-    let heard = move |ws: &Connection| {
-        let request = ws.request();
-        let query = request.query().unwrap_or_default();
-        log.lock()
-            .unwrap()
-            .push(format!("{}?{query}", request.path()));
-        query.to_owned()
-    };
-    let route = move |request: &plainws::Request| {
-        let heard = heard.clone();
-        Some(match request.path() {
-            "/getCaseCount" => Answer::upgrade(move |ws| {
-                heard(ws);
-                ws.send("2")
-            }),
-            "/runCase" => Answer::upgrade(move |ws| {
-                if heard(ws).starts_with("case=1&") {
-                    return ws.close(CloseCode::PROTOCOL_ERROR, "as an error");
-                }
-                ws.send("text")?;
-                ws.send(&[0, 255])?;
-                assert_eq!(ws.recv()?, Message::from("text"));
-                assert_eq!(ws.recv()?, Message::from(&[0, 255]));
-                Ok(())
-            }),
-            _ => Answer::upgrade(move |ws| {
-                heard(ws);
-                Ok(())
-            }),
-        })
-    };
-    let server = Server::builder(|_| Ok(())).route(route);
-    let server = server.listen("127.0.0.1:0").start().unwrap();
-    let url = format!("ws://{}", server.local_addr());
-    let mut example = Daemon::spawn(command("autobahn_client", &url));
+    let server = servers::start(move |ws| {
+        let target = ws.request().target().to_owned();
+        log.lock().unwrap().push(target.clone());
+        if target.starts_with("/getCaseCount") {
+            ws.send("2")?;
+        } else if target.starts_with("/runCase?case=1&") {
+            ws.close(CloseCode::PROTOCOL_ERROR, "as an error")?;
+        } else if target.starts_with("/runCase") {
+            for message in [Message::from("text"), Message::from(&[0, 255])] {
+                ws.send(message.clone())?;
+                assert_eq!(ws.recv()?, message);
+            }
+        }
+        Ok(())
+    });
+    let mut example = Daemon::spawn(command("autobahn_client", &servers::url(&server)));
     let status = example.wait_exit(PATIENCE);
     assert!(status.success(), "{}", example.report());
     let expected = [
-        "/getCaseCount?",
+        "/getCaseCount",
         "/runCase?case=1&agent=plainws",
         "/runCase?case=2&agent=plainws",
         "/updateReports?agent=plainws",
     ];
     assert_eq!(*seen.lock().unwrap(), expected);
+    // The broken case is told, the other not.
     let lines = example.lines();
-    assert_eq!(
-        lines.len(),
-        1,
-        "the broken case is told, the other not: {lines:#?}"
-    );
-    assert!(lines[0].starts_with("case 1 of 2: "), "{lines:#?}");
+    let told = lines.len() == 1 && lines[0].starts_with("case 1 of 2: ");
+    assert!(told, "{lines:#?}");
 }
