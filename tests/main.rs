@@ -18,9 +18,9 @@ mod client;
 mod connection;
 /// The daemon as a process: arguments, logs, signals, exit codes.
 mod daemon;
-/// Every example, run as its header says.
+/// Streams of server-sent events.
 mod events;
-
+/// Every example, run as its header says.
 mod examples;
 /// Raw frames against the daemon and the echo example: the protocol, its limits and deadlines.
 mod frames;
@@ -43,8 +43,10 @@ mod terminal;
 /// TLS: certificates as files, policy and faults at the server, the daemon, real peers.
 #[cfg(feature = "tls")]
 mod tls;
+/// The last one: nothing is left behind.
+mod topics;
 /// What a build without TLS says.
 #[cfg(not(feature = "tls"))]
 mod without_tls;
-/// The last one: nothing is left behind.
+
 mod zz;

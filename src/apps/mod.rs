@@ -1,16 +1,31 @@
 //! The three applications and what a path leads to. They use the public interface only, as any
 //! program with this crate could.
 
+mod topics;
+
 mod clock;
+
 pub(crate) mod counter;
-mod health;
+
 mod hello;
+
+mod health;
+
 mod pages;
+
+mod files;
+
+mod grant;
+
+pub(crate) mod journal;
 
 use plainws::{Answer, Hub, Request, Response};
 
+pub(crate) use files::Files;
+pub(crate) use grant::Grant;
 pub(crate) use health::Health;
 pub(crate) use pages::Pages;
+pub(crate) use topics::{Figures, Limits, Topics};
 
 /// One of the applications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,30 +56,42 @@ pub(crate) struct Apps {
     hello: Answer,
     clock: Answer,
     counter: Answer,
+    topics: Topics,
     pages: Pages,
     health: Health,
 }
 
 impl Apps {
-    pub(crate) fn new(pages: Pages, counter: Hub<i64>, health: Health) -> Apps {
+    pub(crate) fn new(pages: Pages, counter: Hub<i64>, topics: Topics, health: Health) -> Apps {
         Apps {
             hello: Answer::upgrade(hello::hello),
             clock: Answer::upgrade(clock::clock),
             counter: Answer::upgrade(counter::counter(counter)),
+            topics,
             pages,
             health,
         }
     }
 
     /// Answers a request at a listener that belongs to `own`, if to any application.
-    pub(crate) fn route(&self, request: &Request, own: Option<App>) -> Answer {
+    pub(crate) fn route(&self, request: &Request, own: Option<App>, grant: &Grant) -> Answer {
+        let path = request.path();
+        if let Some(answer) = self.topics.route(request, &self.pages, grant) {
+            return answer;
+        }
         if let Some(response) = only_reads(request) {
             return response.into();
         }
-        let path = request.path();
+        if path == "/healthz" {
+            return self.health.answer(request).into();
+        }
+        if !request.is_upgrade()
+            && let Some(response) = self.pages.own(request)
+        {
+            return response.into();
+        }
         let named = path.strip_prefix('/').and_then(App::named);
         match (named, own) {
-            _ if path == "/healthz" => self.health.answer(request).into(),
             (Some(app), _) => self.app(app, request, true),
             // A page looks for it beside itself, wherever a proxy has put that.
             _ if path.ends_with("/plainws.js") && !request.is_upgrade() => {
@@ -72,14 +99,14 @@ impl Apps {
             }
             // A proxy may hand on any path; one that looks like a folder is a page, too.
             (None, Some(app)) => self.app(app, request, path.ends_with('/')),
-            (None, None) if path == "/" && !request.is_upgrade() => self.pages.index().into(),
+            (None, None) if path == "/" && !request.is_upgrade() => {
+                self.pages.index(request).into()
+            }
             (None, None) => {
-                let names = "/hello, /clock and /counter";
-                Response::text(
-                    404,
-                    format!("nothing here; the applications are at {names}"),
-                )
-                .into()
+                self.pages.miss(request);
+                let names = "/hello, /clock, /counter, /topics, /topic/NAME and /stream/NAME";
+                let sentence = format!("nothing here; there are {names}");
+                Response::text(404, sentence).into()
             }
         }
     }
@@ -87,7 +114,7 @@ impl Apps {
     /// One URL is both page and socket.
     fn app(&self, app: App, request: &Request, has_page: bool) -> Answer {
         if has_page && !request.is_upgrade() {
-            return self.pages.of(app).into();
+            return self.pages.of(app, request).into();
         }
         match app {
             App::Hello => self.hello.clone(),

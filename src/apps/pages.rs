@@ -1,45 +1,63 @@
-//! The bundled pages and their script, or a folder's edited copies of the pages.
-
-use std::borrow::Cow;
-use std::io;
-use std::path::PathBuf;
+//! The bundled pages and their script, and the files of a folder that come before them.
 
 use data_encoding::BASE64;
-use log::warn;
-use plainws::Response;
+use plainws::{Request, Response};
 use sha2::{Digest, Sha256};
 
-use super::App;
-use crate::file;
+use super::{App, Files};
 
-/// A page is a few KiB; a file above this is a mistake.
-const MAX_PAGE: usize = 1024 * 1024;
-
-/// The pages of the index and of each application.
+/// The pages of the index, of each application, and of topics and streams.
 pub(crate) struct Pages {
-    folder: Option<PathBuf>,
+    own: Option<Files>,
 }
 
 impl Pages {
-    /// With a folder, its files of the same names are served instead; one that is not there is
-    /// served as bundled. They are read at each request, so that an edit shows at once.
-    pub(crate) fn new(folder: Option<PathBuf>) -> io::Result<Pages> {
-        if let Some(folder) = &folder {
-            std::fs::read_dir(folder)?;
-        }
-        Ok(Pages { folder })
+    /// With a folder, its files come first.
+    pub(crate) fn new(own: Option<Files>) -> Pages {
+        Pages { own }
     }
 
-    pub(crate) fn index(&self) -> Response {
-        self.page("index.html", include_str!("../../html/index.html"))
+    /// A file of the folder that has this path.
+    pub(crate) fn own(&self, request: &Request) -> Option<Response> {
+        self.own.as_ref()?.answer(request)
     }
 
-    pub(crate) fn of(&self, app: App) -> Response {
-        match app {
-            App::Hello => self.page("hello.html", include_str!("../../html/hello.html")),
-            App::Clock => self.page("clock.html", include_str!("../../html/clock.html")),
-            App::Counter => self.page("counter.html", include_str!("../../html/counter.html")),
-        }
+    /// Tells that there is nothing for a request, if somebody has a folder of pages.
+    pub(crate) fn miss(&self, request: &Request) {
+        self.own.iter().for_each(|files| files.miss(request));
+    }
+
+    pub(crate) fn index(&self, request: &Request) -> Response {
+        self.page("index.html", include_str!("../../html/index.html"), request)
+    }
+
+    pub(crate) fn of(&self, app: App, request: &Request) -> Response {
+        let (name, bundled) = match app {
+            App::Hello => ("hello.html", include_str!("../../html/hello.html")),
+            App::Clock => ("clock.html", include_str!("../../html/clock.html")),
+            App::Counter => ("counter.html", include_str!("../../html/counter.html")),
+        };
+        self.page(name, bundled, request)
+    }
+
+    pub(crate) fn topic(&self, request: &Request) -> Response {
+        self.page("topic.html", include_str!("../../html/topic.html"), request)
+    }
+
+    pub(crate) fn stream(&self, request: &Request) -> Response {
+        self.page(
+            "stream.html",
+            include_str!("../../html/stream.html"),
+            request,
+        )
+    }
+
+    pub(crate) fn topics(&self, request: &Request) -> Response {
+        self.page(
+            "topics.html",
+            include_str!("../../html/topics.html"),
+            request,
+        )
     }
 
     /// What pages, bundled ones and people's own, connect with.
@@ -48,22 +66,25 @@ impl Pages {
         Response::new(200, "text/javascript; charset=utf-8", script.as_bytes())
     }
 
-    fn page(&self, name: &str, bundled: &'static str) -> Response {
-        let mut page = Cow::Borrowed(bundled);
-        if let Some(folder) = &self.folder {
-            let read = file::read(&folder.join(name), MAX_PAGE);
-            match read.and_then(|(text, _)| String::from_utf8(text).map_err(io::Error::other)) {
-                Ok(text) => page = Cow::Owned(text),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    warn!("page {name} served as bundled, its copy cannot be read: {error}")
-                }
-            }
+    /// The folder's own page of this name, or the bundled one.
+    fn page(&self, name: &str, bundled: &'static str, request: &Request) -> Response {
+        if let Some(own) = self.own.as_ref().and_then(|own| own.named(name, request)) {
+            return own;
         }
+        // The page of a topic is deep below the script: relative, as a proxy may put a path in front.
+        let depth = match name {
+            "topic.html" | "stream.html" => request.path().matches('/').count().saturating_sub(1),
+            _ => 0,
+        };
+        let up = SCRIPT.replace("plainws.js", &("../".repeat(depth) + "plainws.js"));
+        let page = bundled.replace(SCRIPT, &up);
         let policy = policy(&page);
         Response::html(page).header("Content-Security-Policy", policy)
     }
 }
+
+/// How a page names the script.
+const SCRIPT: &str = r#"src="plainws.js""#;
 
 /// Only the page's own script and style run, and what this server has; it can reach nothing but this
 /// server, and WebSockets.
@@ -104,6 +125,16 @@ fn policy(page: &str) -> String {
 mod tests {
     use super::*;
 
+    const BUNDLED: [&str; 7] = [
+        include_str!("../../html/index.html"),
+        include_str!("../../html/hello.html"),
+        include_str!("../../html/clock.html"),
+        include_str!("../../html/counter.html"),
+        include_str!("../../html/topic.html"),
+        include_str!("../../html/stream.html"),
+        include_str!("../../html/topics.html"),
+    ];
+
     #[test]
     fn the_policy_names_what_stands_in_the_page() {
         // printf 'let a = 1;' | openssl dgst -sha256 -binary | base64
@@ -118,13 +149,7 @@ mod tests {
 
     #[test]
     fn the_bundled_pages_have_nothing_that_the_policy_forbids() {
-        let pages = Pages::new(None).expect("bundled");
-        for page in App::ALL
-            .map(|app| pages.of(app))
-            .into_iter()
-            .chain([pages.index()])
-        {
-            let page = String::from_utf8_lossy(page.body()).into_owned();
+        for page in BUNDLED {
             for forbidden in [" style=", " onclick=", "<style ", "src=\"http", "innerHTML"] {
                 assert!(!page.contains(forbidden), "{forbidden} in {page:.100}");
             }
@@ -142,17 +167,5 @@ mod tests {
             "{policy}"
         );
         assert!(policy.contains("connect-src 'self' ws: wss:;"), "{policy}");
-    }
-
-    #[test]
-    fn a_folder_replaces_single_pages() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("clock.html"), "<p>mine").expect("write");
-        std::fs::create_dir(folder.path().join("hello.html")).expect("a folder in the way");
-        let pages = Pages::new(Some(folder.path().to_owned())).expect("a folder");
-        assert_eq!(pages.of(App::Clock).body(), b"<p>mine");
-        assert!(pages.of(App::Counter).body().len() > 1000, "bundled");
-        assert!(pages.of(App::Hello).body().len() > 1000, "bundled");
-        assert!(Pages::new(Some(folder.path().join("none"))).is_err());
     }
 }

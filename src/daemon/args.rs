@@ -33,10 +33,28 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) tls: KeyFiles,
 
-    /// Serve index.html, hello.html, clock.html and counter.html of this folder instead of the
-    /// bundled ones, and nothing else of it
+    /// Serve the files below this folder, index.html for each folder; they come before the bundled
+    /// pages, of which hello.html, clock.html, counter.html, topic.html, stream.html and topics.html
+    /// replace the page of that name. No file is served whose name begins with a dot
     #[arg(long, value_name = "DIR", env = "PLAINWS_HTML_DIR")]
     pub(crate) html_dir: Option<PathBuf>,
+
+    /// The Content-Security-Policy of the files of --html-dir. Default: frame-ancestors 'self'
+    #[arg(long, value_name = "POLICY", env = "PLAINWS_CSP", value_parser = policy)]
+    pub(crate) csp: Option<String>,
+
+    /// Topics and streams that there may be at once; one more gets 507, or is closed with 1013
+    #[arg(long, value_name = "N", env = "PLAINWS_MAX_TOPICS", default_value_t = 1000, value_parser = at_least_one)]
+    pub(crate) max_topics: usize,
+
+    /// Messages that a stream keeps, and values that a topic remembers
+    #[arg(long, value_name = "N", env = "PLAINWS_KEEP", default_value_t = 100, value_parser = at_least_one)]
+    pub(crate) keep: usize,
+
+    /// What all topics and streams hold in memory, in bytes or as 64KiB, 1MiB; one that would take
+    /// more forgets its own past first, then gets 507
+    #[arg(long, value_name = "SIZE", env = "PLAINWS_TOPICS_SIZE", default_value = "64MiB", value_parser = units::size)]
+    pub(crate) topics_size: usize,
 
     /// Origins whose pages may connect, such as https://app.example; repeatable. `null` is a page
     /// from disk, `none` a client that is no browser. Replaces the default: none, null, and the
@@ -144,6 +162,14 @@ fn origin(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("an origin is SCHEME://HOST[:PORT], null or none".to_owned())
+}
+
+/// What can stand in a header.
+fn policy(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        true => Ok(text.to_owned()),
+        false => Err("a policy is printable ASCII, such as default-src 'self'".to_owned()),
+    }
 }
 
 /// `None` is no limit.

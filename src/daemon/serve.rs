@@ -18,7 +18,8 @@ use super::metrics::{self, Figures, FiguresAt};
 use super::notify::Notify;
 use super::state::State;
 use super::{limits, logger, sockets};
-use crate::apps::{App, Apps, Pages};
+use crate::apps::journal::Saved;
+use crate::apps::{App, Apps, Files, Grant, Limits, Pages, Topics};
 
 /// While the state is saved at the end, signals are looked for this often.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
@@ -48,18 +49,25 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     // Before anything can be lost by a signal.
     let at_terminal = io::stderr().is_terminal();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Error::other)?;
-    let pages = Pages::new(args.html_dir.clone()).map_err(|error| {
-        format!(
-            "cannot read the folder {}: {error}",
-            args.html_dir.clone().unwrap_or_default().display()
-        )
-    })?;
+    let own = args.html_dir.map(|folder| {
+        let name = folder.display().to_string();
+        let files = Files::new(folder, args.csp);
+        files.map_err(|error| format!("cannot read the folder {name}: {error}"))
+    });
+    let pages = Pages::new(own.transpose()?);
     let state = match State::open(args.state_dir.as_deref(), args.sync) {
         Ok(state) => Arc::new(state),
         Err(code) => return Ok(code),
     };
     let health = state.health();
-    let apps = Apps::new(pages, state.hub(), health.clone());
+    let limits = Limits {
+        topics: args.max_topics,
+        keep: args.keep,
+        memory: args.topics_size,
+        size: args.max_size,
+    };
+    let topics = Topics::start(limits, Saved::default(), None)?;
+    let apps = Apps::new(pages, state.hub(), topics.clone(), health.clone());
     let keys = Keys::read(args.tls)?;
     let (figures_path, figures_alone) = match args.metrics {
         Some(FiguresAt::Path(path)) => (Some(path), None),
@@ -77,13 +85,13 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         figures_alone.is_some(),
     )?;
     let owners: Vec<Option<App>> = listeners.iter().map(|(bound, _)| bound.app).collect();
-    let figures = Figures::new(&state);
+    let figures = Figures::new(&state, &topics);
     let shown = Arc::clone(&figures);
     let mut server = Server::builder(|_| Ok(()))
         .route(move |request| {
             Some(match figures_path.as_deref() == Some(request.path()) {
-                true => shown.answer(),
-                false => apps.route(request, owners[request.listener()]),
+                true => shown.answer(request),
+                false => apps.route(request, owners[request.listener()], &Grant::ALL),
             })
         })
         .max_connections(args.max_connections)
@@ -192,7 +200,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     }
     let ended = waiting.join();
     // After the last client, and whatever has ended the server.
-    match finish(state)? {
+    match finish(topics, state)? {
         Some(value) => info!("ended; counter saved with {value}"),
         None => info!("ended"),
     }
@@ -203,10 +211,11 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
 }
 
 /// Saves what is left to save. A disk may hang for ever: another signal ends the waiting for it.
-fn finish(state: Arc<State>) -> plainws::Result<Option<i64>> {
+fn finish(topics: Topics, state: Arc<State>) -> plainws::Result<Option<i64>> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Error::other)?;
     let (tell, told) = mpsc::channel();
     let saving = move || {
+        topics.finish();
         let _ = tell.send(state.finish());
     };
     thread::Builder::new()

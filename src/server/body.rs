@@ -48,6 +48,7 @@ pub(crate) fn read(
     let mut source = Source {
         wire,
         bytes: rest,
+        at: 0,
         deadline,
     };
     match length {
@@ -66,13 +67,28 @@ pub(crate) fn read(
 struct Source<'a> {
     wire: &'a Wire,
     bytes: Vec<u8>,
+    /// Up to here they are used.
+    at: usize,
     deadline: Deadline,
 }
 
 impl Source<'_> {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.at += bytes;
+        // Now and then, as each time moves what is behind.
+        if self.at > PIECE {
+            self.bytes.drain(..self.at);
+            self.at = 0;
+        }
+    }
+
     /// Reads until there are so many.
     fn fill(&mut self, length: usize) -> Result<(), Refusal> {
-        while self.bytes.len() < length {
+        while self.rest().len() < length {
             self.more()?;
         }
         Ok(())
@@ -112,9 +128,9 @@ fn unchunk(source: &mut Source<'_>, max_size: usize) -> Result<Vec<u8>, Refusal>
         Ok::<(), Refusal>(())
     };
     loop {
-        let (start, size) = match httparse::parse_chunk_size(&source.bytes) {
+        let (start, size) = match httparse::parse_chunk_size(source.rest()) {
             Ok(Status::Complete(found)) => found,
-            Ok(Status::Partial) if source.bytes.len() > MAX_HEAD => {
+            Ok(Status::Partial) if source.rest().len() > MAX_HEAD => {
                 return Err(bad("the size of a chunk is too long"));
             }
             Ok(Status::Partial) => {
@@ -127,28 +143,28 @@ fn unchunk(source: &mut Source<'_>, max_size: usize) -> Result<Vec<u8>, Refusal>
             return Err(too_large(max_size));
         }
         let size = size as usize;
-        source.bytes.drain(..start);
-        // A digit and a line end are the least; more of it is for extensions.
+        source.skip(start);
+        // 16 digits and a line end; more of it is for extensions.
         spend(start.saturating_sub(18))?;
         if size == 0 {
             break;
         }
-        source.fill(size + 2)?;
-        body.extend_from_slice(&source.bytes[..size]);
-        if source.bytes[size..size + 2] != *b"\r\n" {
+        source.fill(size.saturating_add(2))?;
+        body.extend_from_slice(&source.rest()[..size]);
+        if source.rest()[size..size + 2] != *b"\r\n" {
             return Err(bad("a chunk does not end where it should"));
         }
-        source.bytes.drain(..size + 2);
+        source.skip(size + 2);
     }
     // Trailers, up to an empty line.
     loop {
-        match source.bytes.windows(2).position(|two| two == b"\r\n") {
+        match source.rest().windows(2).position(|two| two == b"\r\n") {
             Some(0) => return Ok(body),
             Some(end) => {
                 spend(end)?;
-                source.bytes.drain(..end + 2);
+                source.skip(end + 2);
             }
-            None if source.bytes.len() > MAX_HEAD => return Err(bad("a trailer is too long")),
+            None if source.rest().len() > MAX_HEAD => return Err(bad("a trailer is too long")),
             None => source.more()?,
         }
     }

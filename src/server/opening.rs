@@ -98,7 +98,13 @@ impl Opening {
             Kind::Receive(max_size, then) => {
                 let deadline = Deadline::after(self.shared.config.open_timeout);
                 let rest = std::mem::take(rest);
-                let body = body::read(&self.wire, request, rest, max_size, deadline)?;
+                let body = body::read(&self.wire, request, rest, max_size, deadline);
+                let body = body.map_err(|refusal| Refusal {
+                    response: refusal
+                        .response
+                        .map(|response| rules.share(request, response)),
+                    ..refusal
+                })?;
                 return self.page(request, then(request, body));
             }
         };

@@ -39,10 +39,7 @@ pub(crate) fn send(
         return;
     }
     if let Some((file, part)) = response.part_of_file().filter(|_| !head_only) {
-        if let Err(error) = send_part(wire, file, part, write_timeout) {
-            if error.kind() == io::ErrorKind::UnexpectedEof {
-                warn!("a file was cut while it was sent: {error}");
-            }
+        if send_part(wire, file, part, write_timeout).is_err() {
             return wire.abort();
         }
         deadline = Deadline::after(LINGER);
@@ -60,7 +57,8 @@ fn send_part(
     let mut at = part.start;
     while at < part.end {
         let length = (part.end - at).min(FILE_PIECE as u64) as usize;
-        file.read_exact_at(&mut piece[..length], at)?;
+        file.read_exact_at(&mut piece[..length], at)
+            .inspect_err(|error| warn!("a file changed while it was sent, and was cut: {error}"))?;
         wire.send_all(&piece[..length], Deadline::after(write_timeout))?;
         at += length as u64;
     }

@@ -60,11 +60,11 @@ impl Rules {
         let is_foreign = || foreign.contains(&request.header("Sec-Fetch-Site"));
         let fine = match (&self.origins, origin) {
             _ if origins.next().is_some() => false,
-            (_, None) if !request.is_upgrade() && is_foreign() => false,
+            (_, None) if !request.only_reads() && is_foreign() => false,
             (None, None) => true,
             // A page from disk has no origin, nor has a form in a sandboxed frame of any site: it may
             // talk, but not post.
-            (None, Some("null")) => request.is_upgrade(),
+            (None, Some("null")) => request.only_reads(),
             (None, Some(origin)) => is_same_host(origin, request.header("Host")),
             (Some(allowed), None) => allowed.iter().any(|o| o == "none"),
             (Some(allowed), Some(origin)) => allowed.iter().any(|o| is_same_origin(o, origin)),
@@ -97,12 +97,13 @@ impl Rules {
         let asked = request
             .header("Access-Control-Request-Headers")
             .unwrap_or_default();
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(&byte);
-        let headers = if asked.bytes().all(is_token) {
-            asked
-        } else {
-            ""
+        let is_token = |name: &str| {
+            let fine =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            !name.is_empty() && name.bytes().all(fine)
         };
+        let are_tokens = asked.split(',').map(str::trim).all(is_token);
+        let headers = if are_tokens { asked } else { "" };
         let methods = "GET, HEAD, POST, PUT, PATCH, DELETE";
         let response = Response::empty(204)
             .header("Access-Control-Allow-Methods", methods)

@@ -100,7 +100,7 @@ fn head(lines: &str) -> String {
 }
 
 /// The same with the Host that is missing.
-fn hosted(lines: &str) -> String {
+pub(crate) fn hosted(lines: &str) -> String {
     head(&format!("{lines}|Host: localhost"))
 }
 

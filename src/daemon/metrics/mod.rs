@@ -9,16 +9,25 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use log::info;
-use plainws::{Address, Answer, Listener, Response, Server};
+use plainws::{Address, Answer, Listener, Request, Response, Server};
 
 use super::state::State;
 use super::{listen, logger};
+use crate::apps::Topics;
 use page::{CONTENT_TYPE, Own, page};
 
 /// Its path on a listener of its own, where Prometheus looks unless told otherwise.
 const PATH: &str = "/metrics";
 /// What the server itself answers at every listener.
-const TAKEN: [&str; 5] = ["/", "/healthz", "/hello", "/clock", "/counter"];
+const TAKEN: [&str; 7] = [
+    "/",
+    "/healthz",
+    "/hello",
+    "/clock",
+    "/counter",
+    "/topics",
+    "/plainws.js",
+];
 
 /// Who asks for figures has the question ready.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,7 +53,8 @@ impl FiguresAt {
         if !text.bytes().all(fine) {
             return Err("a path is ASCII without ?, # and %".to_owned());
         }
-        if TAKEN.contains(&text) {
+        let is_name = text.starts_with("/topic/") || text.starts_with("/stream/");
+        if TAKEN.contains(&text) || is_name {
             return Err("this path has an answer of its own".to_owned());
         }
         Ok(FiguresAt::Path(text.to_owned()))
@@ -56,13 +66,15 @@ pub(super) struct Figures {
     /// From the start on. Weak: the server's own answers ask for its figures.
     server: OnceLock<Weak<Server>>,
     state: Arc<State>,
+    topics: Topics,
 }
 
 impl Figures {
-    pub(super) fn new(state: &Arc<State>) -> Arc<Figures> {
+    pub(super) fn new(state: &Arc<State>, topics: &Topics) -> Arc<Figures> {
         Arc::new(Figures {
             server: OnceLock::new(),
             state: Arc::clone(state),
+            topics: topics.clone(),
         })
     }
 
@@ -73,14 +85,19 @@ impl Figures {
     }
 
     /// The page.
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn answer(&self, request: &Request) -> Answer {
+        if !matches!(request.method(), "GET" | "HEAD") {
+            let response = Response::text(405, "only GET and HEAD are answered here");
+            return response.header("Allow", "GET, HEAD").into();
+        }
         let Some(server) = self.server.get().and_then(Weak::upgrade) else {
             return Response::text(503, "the server is starting, or has ended").into();
         };
         let own = Own {
             threads: threads(),
             log_lines_dropped: logger::dropped(),
-            broadcasts: self.state.broadcasts(),
+            broadcasts: self.state.broadcasts() + self.topics.broadcasts(),
+            topics: Arc::clone(self.topics.figures()),
             saves: self.state.saves(),
         };
         let page = page(&server.metrics(), &own);
@@ -93,7 +110,7 @@ impl Figures {
 pub(super) fn serve(address: &str, figures: Arc<Figures>) -> plainws::Result<Server> {
     let mut server = Server::builder(|_| Ok(()))
         .route(move |request| match request.path() {
-            PATH => Some(figures.answer()),
+            PATH => Some(figures.answer(request)),
             _ => Some(Response::text(404, format!("the figures are at {PATH}")).into()),
         })
         // Pages need no seat: what is left is what the library has for them.

@@ -3,7 +3,11 @@
 
 use std::fmt::Write;
 
+use std::sync::Arc;
+
 use plainws::Metrics;
+
+use crate::apps::Figures as Topics;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -12,6 +16,7 @@ pub(super) struct Own {
     pub(super) threads: Option<u64>,
     pub(super) log_lines_dropped: u64,
     pub(super) broadcasts: u64,
+    pub(super) topics: Arc<Topics>,
     /// How often the state was saved, and could not be.
     pub(super) saves: Option<(u64, u64)>,
 }
@@ -19,6 +24,7 @@ pub(super) struct Own {
 pub(super) fn page(server: &Metrics, own: &Own) -> String {
     let Metrics {
         clients,
+        event_streams,
         accepted,
         pages,
         messages_in,
@@ -43,6 +49,9 @@ plainws_build_info{{version=\"{version}\"}} 1
 # HELP plainws_clients WebSocket connections that are open.
 # TYPE plainws_clients gauge
 plainws_clients {clients}
+# HELP plainws_event_streams Those of the connections that are streams of server-sent events.
+# TYPE plainws_event_streams gauge
+plainws_event_streams {event_streams}
 # HELP plainws_connections_accepted_total WebSocket connections opened.
 # TYPE plainws_connections_accepted_total counter
 plainws_connections_accepted_total {accepted}
@@ -104,6 +113,7 @@ plainws_log_lines_dropped_total {log_lines_dropped}
 plainws_broadcasts_total {broadcasts}
 "
     );
+    topics(&mut page, &own.topics);
     if let Some((saves, failures)) = own.saves {
         let _ = write!(
             page,
@@ -120,6 +130,39 @@ plainws_state_save_failures_total {failures}
     page
 }
 
+fn topics(page: &mut String, figures: &Topics) {
+    let (topics, streams) = (figures.topics(), figures.streams());
+    let (sets, appends, deletions) = (figures.sets(), figures.appends(), figures.deletions());
+    let _ = write!(
+        page,
+        "\
+# HELP plainws_topics Topics that have a value or a client.
+# TYPE plainws_topics gauge
+plainws_topics {topics}
+# HELP plainws_streams Streams that have a message or a client.
+# TYPE plainws_streams gauge
+plainws_streams {streams}
+# HELP plainws_topic_sets_total Times that a topic was set.
+# TYPE plainws_topic_sets_total counter
+plainws_topic_sets_total {sets}
+# HELP plainws_stream_messages_total Messages that streams got.
+# TYPE plainws_stream_messages_total counter
+plainws_stream_messages_total {appends}
+# HELP plainws_topic_deletions_total Topics and streams that were deleted.
+# TYPE plainws_topic_deletions_total counter
+plainws_topic_deletions_total {deletions}
+# HELP plainws_topic_writes_refused_total Changes of topics and streams that were refused, by reason.
+# TYPE plainws_topic_writes_refused_total counter
+"
+    );
+    for (reason, count) in figures.refusals() {
+        let _ = writeln!(
+            page,
+            "plainws_topic_writes_refused_total{{reason=\"{reason}\"}} {count}"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +173,7 @@ mod tests {
         let own = Own {
             threads: None,
             log_lines_dropped: 3,
+            topics: Arc::default(),
             broadcasts: 4,
             saves: Some((7, 0)),
         };

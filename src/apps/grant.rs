@@ -1,0 +1,47 @@
+//! `Grant`: who a client is, and what it may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What a client wants to do at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Read,
+    Write,
+}
+
+type May = dyn Fn(Action, &str) -> bool + Send + Sync;
+
+/// Answers for one client; a clone is the same.
+#[derive(Clone)]
+pub(crate) struct Grant {
+    pub(crate) user: Option<Arc<str>>,
+    /// `None`: everything.
+    may: Option<Arc<May>>,
+}
+
+impl Grant {
+    /// Where no rules are set.
+    pub(crate) const ALL: Grant = Grant {
+        user: None,
+        may: None,
+    };
+
+    pub(crate) fn may_read(&self, path: &str) -> bool {
+        self.may(Action::Read, path)
+    }
+
+    pub(crate) fn may_write(&self, path: &str) -> bool {
+        self.may(Action::Write, path)
+    }
+
+    fn may(&self, action: Action, path: &str) -> bool {
+        self.may.as_ref().is_none_or(|may| may(action, path))
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grant({:?})", self.user)
+    }
+}
