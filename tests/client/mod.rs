@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use plainws::{Client, ClientBuilder, Connection, Error};
 use tungstenite::handshake::derive_accept_key;
 
-use crate::support::tools::PATIENCE;
+use crate::support::tools::{PATIENCE, is_like};
 
 mod answers;
 mod logs;
@@ -83,9 +83,17 @@ impl Peer {
         Peer::answering(move |_| [answer.clone()])
     }
 
-    /// Says nothing at all.
-    fn silent() -> Peer {
-        Peer::new(|caller, _| caller.wait_end())
+    /// Answers a head with one that does not end.
+    fn endless() -> Peer {
+        Peer::new(|caller, _| {
+            caller.answer("HTTP/1.1 200 OK\r\n");
+            while caller.say("X: y\r\n".repeat(100)) {}
+        })
+    }
+
+    /// Reads a head and goes.
+    fn gone() -> Peer {
+        Peer::new(|caller, _| drop(caller.head()))
     }
 
     fn url(&self, path: &str) -> String {
@@ -210,10 +218,10 @@ fn impatient() -> ClientBuilder {
     client().open_timeout(Duration::from_millis(700))
 }
 
-/// How connecting fails: the kind of the error, and what it says.
+/// Connecting fails with an error of this kind that says so, and no secret; `*` is any text.
 #[track_caller]
-fn failure(result: plainws::Result<Connection>) -> String {
-    let error = result.map(drop).expect_err("the connection is open");
+fn fails(result: plainws::Result<Connection>, pattern: &str) {
+    let error = result.map(drop).expect_err(pattern);
     let kind = match error {
         Error::Handshake { .. } => "Handshake",
         Error::Invalid { .. } => "Invalid",
@@ -222,14 +230,9 @@ fn failure(result: plainws::Result<Connection>) -> String {
         Error::TimedOut { .. } => "TimedOut",
         _ => "another kind",
     };
-    format!("{kind}: {error}")
-}
-
-/// It begins and ends like this.
-#[track_caller]
-fn told(text: &str, start: &str, end: &str) {
-    let told = text.starts_with(start) && text.ends_with(end);
-    assert!(told, "{text:?} is not {start:?} ... {end:?}");
+    let text = format!("{kind}: {error}");
+    let told = is_like(&text, pattern) && !text.contains("secret");
+    assert!(told, "{text:.300} is not {pattern}");
 }
 
 #[track_caller]

@@ -33,7 +33,7 @@ fn a_server_that_comes_up_later_is_found() {
     let connecting = thread::spawn(move || retry.next());
     for _ in 0..3 {
         let (error, _) = failures.recv_timeout(PATIENCE).expect("a failure");
-        told(&error, &format!("cannot connect to {address}: "), "");
+        assert!(error.starts_with(&format!("cannot connect to {address}: ")));
     }
     socket.listen(1).unwrap();
     let peer = Peer::at(socket.into(), |caller, _| {
@@ -48,19 +48,19 @@ fn a_server_that_comes_up_later_is_found() {
 #[test]
 fn what_will_not_pass_ends_the_iteration() {
     for (answer, kind) in [
-        (status(403), "Refused: "),
-        (status(404), "Refused: "),
-        ("nonsense".to_owned(), "Handshake: "),
+        (status(403), "Refused: *"),
+        (status(404), "Refused: *"),
+        ("nonsense".to_owned(), "Handshake: *"),
     ] {
         let peer = Peer::saying(answer);
         let (mut retry, failures) = retrying(&peer.url("/"));
-        told(&failure(retry.next().expect("an error")), kind, "");
+        fails(retry.next().expect("an error"), kind);
         assert!(retry.next().is_none() && retry.next().is_none());
         assert_eq!(peer.heads().len(), 1);
         assert!(failures.try_recv().is_err(), "nothing was waited for");
     }
     let mut retry = client().retry("no URL");
-    told(&failure(retry.next().expect("an error")), "Invalid: ", "");
+    fails(retry.next().expect("an error"), "Invalid: *");
     assert!(retry.next().is_none());
 }
 
@@ -95,8 +95,7 @@ fn after_so_many_failures_the_last_one_is_told() {
     let peer = after(&[500, 502, 503, 504]);
     let (retry, failures) = retrying(&peer.url("/"));
     let mut retry = retry.attempts(3);
-    let last = failure(retry.next().expect("an error"));
-    told(&last, "Refused: server answered HTTP 503", "");
+    fails(retry.next().expect("an error"), "Refused: *HTTP 503");
     assert!(retry.next().is_none());
     assert_eq!((peer.heads().len(), failures.try_iter().count()), (3, 2));
 }
@@ -152,8 +151,8 @@ fn a_server_that_accepts_and_closes_is_not_asked_in_a_hot_loop() {
     // `take` does not ask for the fifth.
     assert_eq!(failures.len(), 3, "{failures:?}");
     for (error, delay) in &failures {
-        told(error, "the connection ended after ", "");
-        assert!(*delay >= first / 2, "{delay:?}");
+        let told = error.starts_with("the connection ended after ");
+        assert!(told && *delay >= first / 2, "{error}: {delay:?}");
     }
 }
 

@@ -56,9 +56,9 @@ fn a_given_unix_socket_is_a_connection_as_any_other() {
 fn a_given_socket_follows_no_redirect_and_has_the_opening_deadline() {
     let peer = Peer::saying(redirect("/"));
     let socket = TcpStream::connect(peer.address).unwrap();
-    let text = failure(client().connect_over("ws://h/", socket));
-    told(&text, "Refused: server answered HTTP 302", "");
+    let result = client().connect_over("ws://h/", socket);
+    fails(result, "Refused: server answered HTTP 302");
     let (ours, _theirs) = UnixStream::pair().unwrap();
-    let text = failure(impatient().connect_over("ws://h/", ours));
-    assert_eq!(text, "TimedOut: no answer from h:80 within 700ms");
+    let result = impatient().connect_over("ws://h/", ours);
+    fails(result, "TimedOut: no answer from h:80 within 700ms");
 }

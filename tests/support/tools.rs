@@ -67,6 +67,18 @@ pub fn wait_until<T>(what: &str, deadline: Duration, probe: impl FnMut() -> Opti
     value
 }
 
+/// Whether a text is this one, in which each `*` stands for any text.
+pub fn is_like(text: &str, pattern: &str) -> bool {
+    let Some((start, more)) = pattern.split_once('*') else {
+        return text == pattern;
+    };
+    let rest = text.strip_prefix(start);
+    let mut ends = rest
+        .into_iter()
+        .flat_map(|rest| (0..=rest.len()).map(|at| rest.get(at..)));
+    ends.any(|end| end.is_some_and(|end| is_like(end, more)))
+}
+
 /// Waits until it is so, as [`wait_until`] does.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
