@@ -58,7 +58,7 @@ fn a_server_chooses_among_the_subprotocols_offered() {
 /// Sends a byte now and then, for as long as the client stays.
 fn drip(caller: &mut Caller, bytes: &[u8]) {
     for byte in bytes {
-        if !caller.say([*byte]) || caller.is_gone_within(Duration::from_millis(5)) {
+        if !caller.say([*byte]) || caller.0.ends_within(Duration::from_millis(5)) {
             return;
         }
     }
@@ -191,7 +191,7 @@ fn nothing_is_said_in_plain_text_where_tls_is_wanted() {
         let (say, said) = std::sync::mpsc::channel();
         let peer = Peer::new(move |caller, _| {
             let mut buffer = [0; 4096];
-            let read = caller.stream.read(&mut buffer).unwrap_or(0);
+            let read = caller.0.stream.read(&mut buffer).unwrap_or(0);
             let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
             say.send(text).unwrap();
         });

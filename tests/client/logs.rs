@@ -2,8 +2,6 @@
 
 use super::*;
 use crate::support::logs;
-use crate::support::servers::{start, url};
-use crate::support::tools::wait_until;
 
 /// The lines of the connection that asked for this path, without their name.
 fn lines(path: &str) -> Vec<String> {
@@ -68,25 +66,4 @@ through the proxy http://{proxy}
 < Connection: Upgrade"
     );
     assert_eq!(lines, expected.lines().collect::<Vec<_>>());
-}
-
-#[test]
-fn pings_and_pongs_are_logged_apart_from_other_frames() {
-    logs::keep();
-    let server = start(|ws| ws.recv().map(drop));
-    let ws = plainws::connect(&url(&server)).unwrap();
-    ws.ping().unwrap();
-    let name = format!("ws-client-{} ", ws.id());
-    let directions = wait_until("a ping and a pong in the log", PATIENCE, || {
-        // Receiving is what sees the answer.
-        assert_eq!(ws.recv_timeout(Duration::from_millis(10)).unwrap(), None);
-        let mut lines = logs::lines();
-        lines.retain(|line| line.target == "plainws::keepalive");
-        let own = lines
-            .iter()
-            .filter_map(|line| line.text.strip_prefix(&name));
-        let own: Vec<String> = own.map(|text| text[..6].to_owned()).collect();
-        (own.len() >= 2).then_some(own)
-    });
-    assert_eq!(directions, ["> PING", "< PONG"]);
 }

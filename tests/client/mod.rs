@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use plainws::{Client, ClientBuilder, Connection, Error};
 use tungstenite::handshake::derive_accept_key;
 
+use crate::support::raw::Raw;
 use crate::support::tools::{PATIENCE, is_like};
 
 mod answers;
@@ -54,7 +55,7 @@ impl Peer {
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 stream.set_write_timeout(Some(PATIENCE)).unwrap();
                 let heads = Arc::clone(&read);
-                answer(&mut Caller { stream, heads }, number);
+                answer(&mut Caller(Raw::new(stream), heads), number);
             }
         };
         Peer {
@@ -118,34 +119,26 @@ impl Drop for Peer {
     }
 }
 
-/// A client that has connected.
-struct Caller {
-    stream: TcpStream,
-    heads: Arc<Mutex<Vec<String>>>,
-}
+/// A client that has connected, and where its heads are kept.
+struct Caller(Raw, Arc<Mutex<Vec<String>>>);
 
 impl Caller {
-    /// Reads a head, and not a byte more.
     fn head(&mut self) -> String {
-        let mut bytes = Vec::new();
-        while !bytes.ends_with(b"\r\n\r\n") {
-            bytes.extend(self.take::<1>());
-        }
-        let head = String::from_utf8(bytes).expect("a head in UTF-8");
-        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = self.0.until("\r\n\r\n");
+        let mut heads = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         heads.push(head.clone());
         head
     }
 
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.stream.read_exact(&mut bytes).expect("more bytes");
+        self.0.stream.read_exact(&mut bytes).expect("more bytes");
         bytes
     }
 
     /// Sends bytes; whether that worked, as the client may have gone.
     fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).is_ok()
+        self.0.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Reads a head and says this; `ACCEPT` becomes the right one.
@@ -160,26 +153,9 @@ impl Caller {
         self.answer(UPGRADE);
     }
 
-    /// Waits until the client has gone, for at most the time; whether it has.
-    fn is_gone_within(&mut self, time: Duration) -> bool {
-        self.stream.set_read_timeout(Some(time)).unwrap();
-        let mut buffer = [0; 4096];
-        let until = Instant::now() + time;
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return true,
-                Ok(_) if Instant::now() > until => return false,
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return false,
-                // A reset.
-                Err(_) => return true,
-            }
-        }
-    }
-
     #[track_caller]
     fn wait_end(&mut self) {
-        assert!(self.is_gone_within(PATIENCE), "the client has not gone");
+        assert!(self.0.ends_within(PATIENCE), "the client has not gone");
     }
 }
 

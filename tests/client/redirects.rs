@@ -145,7 +145,7 @@ fn all_redirects_together_have_one_deadline() {
     let peer = Peer::new(|caller, _| {
         caller.head();
         // Each takes a while, and none too long.
-        caller.is_gone_within(Duration::from_millis(100));
+        caller.0.ends_within(Duration::from_millis(100));
         caller.say(redirect("/"));
     });
     let start = Instant::now();

@@ -12,7 +12,7 @@ fn socks(talk: Vec<(Vec<u8>, Vec<u8>)>) -> Peer {
     Peer::new(move |caller, _| {
         for (expected, answer) in &talk {
             let mut asked = vec![0; expected.len()];
-            caller.stream.read_exact(&mut asked).unwrap();
+            caller.0.stream.read_exact(&mut asked).unwrap();
             assert_eq!(asked, *expected);
             caller.say(answer);
         }
@@ -96,10 +96,10 @@ fn a_socks_proxy_that_refuses_lies_hangs_or_goes_is_told_in_words() {
         let proxy = Peer::new(move |caller, _| {
             for answer in &answers {
                 // A message at a time, whatever it says.
-                assert_ne!(caller.stream.read(&mut [0; 512]).unwrap(), 0);
+                assert_ne!(caller.0.stream.read(&mut [0; 512]).unwrap(), 0);
                 caller.say(answer);
             }
-            assert!(goes || caller.is_gone_within(PATIENCE));
+            assert!(goes || caller.0.ends_within(PATIENCE));
         });
         let name = format!("the proxy socks5h://{}", proxy.address);
         let client = through(&proxy, login).open_timeout(match pattern.contains("700ms") {

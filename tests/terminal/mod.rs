@@ -11,6 +11,7 @@ use plainws::{CloseCode, Connection, Error, Server};
 use serde_json::Value;
 
 use crate::support::pipe::{Pipe, connect, run};
+use crate::support::raw::Raw;
 use crate::support::servers::{echo, start};
 use crate::support::talk::{next as message, received_code};
 use crate::support::terminal::{CTRL_C, CTRL_D, LEFT, Terminal, UP};
@@ -81,29 +82,18 @@ fn uri(server: &Server) -> String {
 /// head of the request.
 #[track_caller]
 fn accept(listener: &TcpListener) -> (TcpStream, String) {
-    let (mut stream, _) = listener.accept().unwrap();
-    let head = read_head(&mut stream);
-    let key = head
-        .lines()
-        .find_map(|l| l.strip_prefix("Sec-WebSocket-Key: "));
-    let accept = tungstenite::handshake::derive_accept_key(key.unwrap().as_bytes());
+    let mut raw = Raw::new(listener.accept().unwrap().0);
+    raw.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = raw.until("\r\n\r\n");
+    let key = head.split("Sec-WebSocket-Key: ").nth(1).unwrap_or_default();
+    let key = key.lines().next().unwrap_or_default();
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\nSet-Cookie: id=hidden\r\n\r\n"
     );
-    stream.write_all(answer.as_bytes()).unwrap();
-    (stream, head)
-}
-
-fn read_head(stream: &mut TcpStream) -> String {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).expect("a whole head");
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
+    raw.send(answer.as_bytes());
+    (raw.stream, head)
 }
 
 /// Waits for a close frame, which will not be answered, and a moment more.

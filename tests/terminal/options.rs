@@ -99,12 +99,11 @@ fn a_proxy_is_asked_unless_it_is_off() {
         Pipe::spawn(command)
     };
     let pipe = with_proxy(&["ws://app.example/"]);
-    let (mut stream, _) = listener.accept().unwrap();
-    let head = read_head(&mut stream);
-    let asked = head.starts_with("CONNECT app.example:80 HTTP/1.1\r\n");
-    assert!(asked, "{head}");
-    let answer = b"HTTP/1.1 407 x\r\nContent-Length: 2\r\n\r\nno";
-    stream.write_all(answer).unwrap();
+    let mut asked = Raw::new(listener.accept().unwrap().0);
+    let connect = asked.until("\r\n\r\n");
+    let to = "CONNECT app.example:80 HTTP/1.1\r\n";
+    assert!(connect.starts_with(to), "{connect}");
+    asked.send(b"HTTP/1.1 407 x\r\nContent-Length: 2\r\n\r\nno");
     let result = pipe.result();
     assert!(!result.2[0].contains("secret"), "{result:?}");
     failed(result, 1, "answered HTTP 407");
