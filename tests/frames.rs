@@ -60,35 +60,26 @@ fn who_breaks_the_rules_is_closed_with_a_code_and_a_reason() {
     let server = start(echo);
     let port = port(&server);
     let begun = |rest: Vec<u8>| [masked(START, b"a"), rest].concat();
+    // One of a kind: Autobahn has all of them, but those without a mask and what is in the IANA
+    // registry and not in tungstenite (1014).
     let protocol = [
         unmasked(TEXT, b"hello"),
         unmasked(TEXT, &[b'x'; 60_000]),
         unmasked(PING, b""),
-        masked(TEXT | 0x40, b"a"),
-        masked(PING | 0x10, b""),
         begun(masked(END | 0x70, b"a")),
         masked(0x83, b"a"),
-        masked(0x8f, b""),
         // Refused by its header, whatever length stands there.
         header(0x8b, u64::MAX),
         masked(0x09, b""),
-        masked(CLOSE, &[b'a'; 126]),
-        masked(PING, &[b'a'; 60_000]),
+        masked(PING, &[b'a'; 126]),
         masked(END, b"the end of nothing"),
-        masked(MIDDLE, b"the middle of nothing"),
         begun(text("inside a message")),
-        begun(masked(START, b"again")),
         masked(CLOSE, b"\x03"),
         close(999, "bye"),
-        close(1005, "bye"),
-        // In the IANA registry, but not in tungstenite.
         close(1014, "bye"),
-        close(2999, "bye"),
-        close(5000, "bye"),
     ];
     closed_with(port, 1002, protocol);
     let no_text = [
-        masked(TEXT, b"ok \xc0\xaf"),
         masked(TEXT, b"cut \xc3"),
         [masked(START, b"\xf4\x90"), masked(END, b"\x80\x80")].concat(),
         masked(CLOSE, b"\x03\xe8\xff"),
