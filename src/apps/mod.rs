@@ -86,17 +86,13 @@ impl Apps {
             return self.health.answer(request).into();
         }
         if !request.is_upgrade()
-            && let Some(response) = self.pages.own(request)
+            && let Some(response) = self.pages.own(request).or_else(|| self.pages.script(path))
         {
             return response.into();
         }
         let named = path.strip_prefix('/').and_then(App::named);
         match (named, own) {
             (Some(app), _) => self.app(app, request, true),
-            // A page looks for it beside itself, wherever a proxy has put that.
-            _ if path.ends_with("/plainws.js") && !request.is_upgrade() => {
-                self.pages.script().into()
-            }
             // A proxy may hand on any path; one that looks like a folder is a page, too.
             (None, Some(app)) => self.app(app, request, path.ends_with('/')),
             (None, None) if path == "/" && !request.is_upgrade() => {

@@ -60,10 +60,16 @@ impl Pages {
         )
     }
 
-    /// What pages, bundled ones and people's own, connect with.
-    pub(crate) fn script(&self) -> Response {
-        let script = include_str!("../../html/plainws.js");
-        Response::new(200, "text/javascript; charset=utf-8", script.as_bytes())
+    /// What pages, bundled ones and people's own, connect with, and draw numbers with. Pages look for
+    /// it beside themselves, wherever a proxy has put that.
+    pub(crate) fn script(&self, path: &str) -> Option<Response> {
+        let script = match path.rsplit('/').next()? {
+            "plainws.js" => include_str!("../../html/plainws.js"),
+            "plainws-chart.js" => include_str!("../../html/plainws-chart.js"),
+            _ => return None,
+        };
+        let media = "text/javascript; charset=utf-8";
+        Some(Response::new(200, media, script.as_bytes()))
     }
 
     /// The folder's own page of this name, or the bundled one.
@@ -71,20 +77,20 @@ impl Pages {
         if let Some(own) = self.own.as_ref().and_then(|own| own.named(name, request)) {
             return own;
         }
-        // The page of a topic is deep below the script: relative, as a proxy may put a path in front.
+        // The page of a topic is deep below the scripts: relative, as a proxy may put a path in front.
         let depth = match name {
             "topic.html" | "stream.html" => request.path().matches('/').count().saturating_sub(1),
             _ => 0,
         };
-        let up = SCRIPT.replace("plainws.js", &("../".repeat(depth) + "plainws.js"));
+        let up = SCRIPT.replace("plainws", &("../".repeat(depth) + "plainws"));
         let page = bundled.replace(SCRIPT, &up);
         let policy = policy(&page);
         Response::html(page).header("Content-Security-Policy", policy)
     }
 }
 
-/// How a page names the script.
-const SCRIPT: &str = r#"src="plainws.js""#;
+/// How a page begins the name of a script.
+const SCRIPT: &str = "src=\"plainws";
 
 /// Only the page's own script and style run, and what this server has; it can reach nothing but this
 /// server, and WebSockets.
@@ -107,10 +113,12 @@ fn policy(page: &str) -> String {
     };
     // Who loads the script may ask this server for more.
     let has_script = page.contains("plainws.js\"");
+    // Other forms are the scripts' affair.
+    let posts = page.contains("method=\"post\"");
     let scripts = hashes("script");
     format!(
         "default-src 'none'; script-src{}; style-src{}; connect-src {}ws: wss:; img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+         base-uri 'none'; form-action {}; frame-ancestors 'none'",
         if has_script {
             format!(" 'self'{scripts}")
         } else {
@@ -118,6 +126,7 @@ fn policy(page: &str) -> String {
         },
         hashes("style"),
         if has_script { "'self' " } else { "" },
+        if posts { "'self'" } else { "'none'" },
     )
 }
 
@@ -125,7 +134,7 @@ fn policy(page: &str) -> String {
 mod tests {
     use super::*;
 
-    const BUNDLED: [&str; 7] = [
+    const BUNDLED: [&str; 8] = [
         include_str!("../../html/index.html"),
         include_str!("../../html/hello.html"),
         include_str!("../../html/clock.html"),
@@ -133,6 +142,7 @@ mod tests {
         include_str!("../../html/topic.html"),
         include_str!("../../html/stream.html"),
         include_str!("../../html/topics.html"),
+        include_str!("../../html/login.html"),
     ];
 
     #[test]
@@ -153,7 +163,10 @@ mod tests {
             for forbidden in [" style=", " onclick=", "<style ", "src=\"http", "innerHTML"] {
                 assert!(!page.contains(forbidden), "{forbidden} in {page:.100}");
             }
-            let others = page.replace(r#"<script src="plainws.js"></script>"#, "");
+            let others = ["plainws.js", "plainws-chart.js"]
+                .map(|name| format!("<script src=\"{name}\"></script>"))
+                .iter()
+                .fold(page.to_owned(), |page, tag| page.replace(tag, ""));
             assert!(!others.contains("<script "), "{page:.100}");
         }
     }

@@ -260,22 +260,40 @@ fn a_folder_of_pages_comes_first_and_nothing_beside_it_is_reached() {
 }
 
 #[test]
-fn the_script_is_beside_each_page() {
+fn the_scripts_are_beside_each_page() {
     let site = site(&[]);
-    for (port, paths) in [
-        (site.index, &["/plainws.js"][..]),
-        (site.counter, &["/plainws.js", "/websocket2/plainws.js"]),
+    for (name, script) in [
+        ("plainws.js", include_str!("../../html/plainws.js")),
+        (
+            "plainws-chart.js",
+            include_str!("../../html/plainws-chart.js"),
+        ),
     ] {
-        for path in paths {
-            let script = exchange(port, get(path, ""));
-            assert_eq!(script.status, 200, "{path}");
-            let media = script.header("Content-Type");
-            assert_eq!(media, Some("text/javascript; charset=utf-8"), "{path}");
-            assert_eq!(script.body, include_str!("../../html/plainws.js"), "{path}");
+        for (port, folder) in [
+            (site.index, "/"),
+            (site.counter, "/"),
+            (site.counter, "/websocket2/"),
+        ] {
+            let answer = exchange(port, get(&format!("{folder}{name}"), ""));
+            assert_eq!(answer.status, 200, "{folder}{name}");
+            let media = answer.header("Content-Type");
+            assert_eq!(media, Some("text/javascript; charset=utf-8"), "{name}");
+            assert_eq!(answer.body, script, "{folder}{name}");
         }
     }
     // At the listener of an application each path is its socket.
     lead_to(site.counter, 200, 101, &["/websocket2/plainws.js"]);
+}
+
+#[test]
+fn the_pages_of_topics_find_the_scripts_from_below() {
+    let site = site(&[]);
+    for (path, up) in [("/topic/a/b/c", "../../../"), ("/stream/a", "../")] {
+        let page = exchange(site.index, get(path, "Accept: text/html\r\n"));
+        let tag = format!("<script src=\"{up}plainws.js\"></script>");
+        assert!(page.body.contains(&tag), "{path}: {}", page.head);
+        assert!(!page.body.contains("src=\"plainws"), "{path}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use page::{CONTENT_TYPE, Own, page};
 /// Its path on a listener of its own, where Prometheus looks unless told otherwise.
 const PATH: &str = "/metrics";
 /// What the server itself answers at every listener.
-const TAKEN: [&str; 7] = [
+const TAKEN: [&str; 8] = [
     "/",
     "/healthz",
     "/hello",
@@ -27,6 +27,7 @@ const TAKEN: [&str; 7] = [
     "/counter",
     "/topics",
     "/plainws.js",
+    "/plainws-chart.js",
 ];
 
 /// Who asks for figures has the question ready.
