@@ -274,6 +274,8 @@ mod papers {
     struct Metrics;
     #[doc = include_str!("../docs/nginx.md")]
     struct Nginx;
+    #[doc = include_str!("../docs/pages.md")]
+    struct Pages;
     #[doc = include_str!("../docs/performance.md")]
     struct Performance;
     #[doc = include_str!("../docs/serve.md")]

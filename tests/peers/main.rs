@@ -19,6 +19,8 @@ mod django;
 mod kills;
 /// A real nginx in front: pages and sockets over TLS, addresses, idle connections.
 mod nginx;
+/// Chromium with pages of one's own.
+mod own_pages;
 /// Python websockets at the other end.
 mod python;
 /// Sockets handed over by systemd-socket-activate.
@@ -27,6 +29,8 @@ mod sockets;
 mod systemd;
 /// TLS with Python, the `openssl` tool, curl and Chromium.
 mod tls;
+/// Chromium with the pages of topics and streams.
+mod topics_pages;
 /// The last one: nothing is left behind.
 #[path = "../zz.rs"]
 mod zz;
