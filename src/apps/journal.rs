@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 /// What has changed.
 #[derive(Debug)]
-#[expect(dead_code, reason = "nothing keeps them yet")]
 pub(crate) enum Change {
     Counter(i64),
     /// The newest entry of a topic or stream; those with numbers below `first` are kept no more.
@@ -23,7 +22,7 @@ pub(crate) enum Change {
     Floor(u64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Topic,
     Stream,
@@ -43,7 +42,6 @@ pub(crate) struct Entry {
 
 /// What there was at the last end.
 #[derive(Debug, Default)]
-#[expect(dead_code, reason = "nothing keeps them yet")]
 pub(crate) struct Saved {
     pub(crate) counter: Option<i64>,
     pub(crate) floor: u64,

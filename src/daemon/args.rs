@@ -114,12 +114,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", env = "PLAINWS_PING_TIMEOUT", default_value = "20s", value_parser = units::duration_or_off)]
     pub(crate) ping_timeout: OrOff,
 
-    /// Keep the counter's value in this directory across restarts. Default: the first of
+    /// Keep the counter's value, topics and streams in this directory across restarts. Default: the first of
     /// $STATE_DIRECTORY, which systemd sets for StateDirectory=, or nothing is saved
     #[arg(long, value_name = "DIR", env = "PLAINWS_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 
-    /// When a change of the value is on disk: second, within a second and at the end; always,
+    /// When a change is on disk: second, within a second and at the end; always,
     /// before any client sees it, with one write for all changes that come together
     #[arg(
         long,

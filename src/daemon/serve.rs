@@ -18,7 +18,6 @@ use super::metrics::{self, Figures, FiguresAt};
 use super::notify::Notify;
 use super::state::State;
 use super::{limits, logger, sockets};
-use crate::apps::journal::Saved;
 use crate::apps::{App, Apps, Files, Grant, Limits, Pages, Topics};
 
 /// While the state is saved at the end, signals are looked for this often.
@@ -55,8 +54,8 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         files.map_err(|error| format!("cannot read the folder {name}: {error}"))
     });
     let pages = Pages::new(own.transpose()?);
-    let state = match State::open(args.state_dir.as_deref(), args.sync) {
-        Ok(state) => Arc::new(state),
+    let (state, saved) = match State::open(args.state_dir.as_deref(), args.sync) {
+        Ok((state, saved)) => (Arc::new(state), saved),
         Err(code) => return Ok(code),
     };
     let health = state.health();
@@ -66,7 +65,7 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
         memory: args.topics_size,
         size: args.max_size,
     };
-    let topics = Topics::start(limits, Saved::default(), None)?;
+    let topics = Topics::start(limits, saved, state.journal())?;
     let apps = Apps::new(pages, state.hub(), topics.clone(), health.clone());
     let keys = Keys::read(args.tls)?;
     let (figures_path, figures_alone) = match args.metrics {

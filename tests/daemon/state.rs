@@ -36,19 +36,6 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// A file as a daemon would write it.
-fn file_of(value: &str) -> String {
-    let crc = value.bytes().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
-        })
-    });
-    format!(
-        "{{\"version\":1,\"crc32\":\"{:08x}\",\"value\":{value}}}\n",
-        !crc
-    )
-}
-
 fn health(port: u16, query: &str) -> (u16, String) {
     let answer = exchange(port, get(&format!("/healthz{query}"), ""));
     (answer.status, answer.body)
@@ -62,7 +49,7 @@ fn degraded(port: u16) -> bool {
 fn the_value_survives_a_restart_in_the_directory_that_is_named() {
     let folder = Folder::new();
     let (daemon, port) = counter(&folder, &[]);
-    daemon.wait_line("counter starts with 0: there is no ");
+    daemon.wait_line("counter starts with 0: there is none in ");
     let (ws, first) = joined(port);
     assert_eq!((first, add(&ws, 5)), (0, 5));
     stopped(daemon);
@@ -149,7 +136,7 @@ fn what_clients_saw_last_is_saved_when_a_signal_stops_it_under_load() {
         // What still was on its way may have been changed, and not been told any more.
         let possible = seen.into_inner()..=sent.into_inner();
         assert!(possible.contains(&saved), "{saved}, not in {possible:?}");
-        assert_eq!(directory.names(), [NAME, "counter.json.previous"]);
+        assert_eq!(directory.names(), [NAME]);
     }
 }
 
@@ -158,15 +145,30 @@ fn an_idle_daemon_writes_nothing_and_the_thread_of_its_store_sleeps() {
     let directory = Folder::new();
     let (daemon, port) = counter(&directory, &[]);
     let (ws, _) = joined(port);
-    assert_eq!(
-        directory.names(),
-        [""; 0],
-        "a client that looks changes nothing"
-    );
+    let files = || {
+        let size = |name: &String| fs::metadata(directory.path(name)).unwrap().size();
+        let when = |name: &String| {
+            fs::metadata(directory.path(name))
+                .unwrap()
+                .modified()
+                .unwrap()
+        };
+        let names = directory.names();
+        let all = names
+            .iter()
+            .map(|name| (name.clone(), size(name), when(name)));
+        all.collect::<Vec<_>>()
+    };
+    let untouched = files();
+    joined(port);
+    assert_eq!(files(), untouched, "a client that looks changes nothing");
     add(&ws, 1);
-    let file = directory.path(NAME);
-    let inode = || Some(fs::metadata(&file).ok()?.ino());
-    let before = wait_until("the value to be saved", PATIENCE, inode);
+    // A page, and what says which.
+    let changed = || {
+        let log = fs::metadata(directory.path("plainws.db-wal")).ok()?;
+        (log.size() > 4096).then_some(())
+    };
+    wait_until("the value to be saved", PATIENCE, changed);
     let switches = || {
         let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
         let mut stores = tasks.filter_map(|task| {
@@ -184,14 +186,14 @@ fn an_idle_daemon_writes_nothing_and_the_thread_of_its_store_sleeps() {
         let now = switches();
         (std::mem::replace(&mut last, now.clone()) == now).then_some(())
     });
+    let before = files();
     // Clients that come, go and look are no change.
     let until = Instant::now() + Duration::from_millis(2500);
     while Instant::now() < until {
         joined(port);
     }
-    assert_eq!((inode(), switches()), (Some(before), last));
+    assert_eq!((files(), switches()), (before, last));
     stopped(daemon);
-    assert_eq!(inode(), Some(before));
 }
 
 #[test]
@@ -207,29 +209,136 @@ fn a_second_daemon_on_the_same_directory_is_refused() {
 }
 
 #[test]
-fn a_damaged_file_is_a_warning_and_two_are_exit_code_65() {
+fn a_damaged_file_is_exit_code_65_and_left_alone() {
     let folder = Folder::new();
     let (daemon, port) = counter(&folder, &["--sync", "always"]);
-    assert_eq!(add(&joined(port).0, 1), 1);
-    assert_eq!(add(&joined(port).0, 1), 2);
+    assert_eq!(add(&joined(port).0, 2), 2);
     stopped(daemon);
-    folder.write(NAME, "");
+    let good = fs::read(folder.path(NAME)).unwrap();
+    let edited = |sql: &str| {
+        folder.write(NAME, &good);
+        let database = rusqlite::Connection::open(folder.path(NAME)).unwrap();
+        database.execute_batch(sql).unwrap();
+        database.close().unwrap();
+        fs::read(folder.path(NAME)).unwrap()
+    };
+    let mut flipped = good.clone();
+    let half = flipped.len() / 2;
+    flipped[half..].iter_mut().for_each(|byte| *byte ^= 0x55);
+    let rows = [
+        (Vec::new(), 65, "it is empty"),
+        (
+            b"no database at all, but long enough to be one; ".repeat(100),
+            65,
+            "not a database",
+        ),
+        (good[..good.len() / 2].to_vec(), 65, "damaged"),
+        (flipped, 65, "damaged"),
+        (edited("PRAGMA application_id = 1"), 65, "another program"),
+        (edited("DROP TABLE entries"), 65, "no such table"),
+        (
+            edited("UPDATE numbers SET value = 9007199254740992"),
+            65,
+            "cannot be",
+        ),
+        (edited("PRAGMA user_version = 2"), 78, "a newer plainws"),
+    ];
+    for (content, code, told) in rows {
+        folder.write(NAME, &content);
+        fails(serving(&folder.arg("")), code, &["[ERROR]", NAME, told]);
+        assert!(
+            fs::read(folder.path(NAME)).unwrap() == content,
+            "{told}: left alone"
+        );
+        let log = folder.path("plainws.db-wal");
+        // Looking made one, and wrote nothing.
+        let looked = fs::metadata(&log).map_or(0, |log| log.size());
+        assert_eq!(looked, 0, "{told}");
+    }
+    fs::remove_file(folder.path(NAME)).unwrap();
+    std::os::unix::fs::symlink("elsewhere", folder.path(NAME)).unwrap();
+    fails(serving(&folder.arg("")), 65, &["symbolic link"]);
+    fs::remove_file(folder.path(NAME)).unwrap();
+    folder.fifo(NAME);
+    fails(serving(&folder.arg("")), 65, &["not a regular file"]);
+    // A copy that is put back is as good as ever.
+    fs::remove_file(folder.path(NAME)).unwrap();
+    folder.write(NAME, &good);
     let (daemon, port) = counter(&folder, &[]);
-    let line = daemon.wait_line("is damaged, it is empty; going on with the value before");
-    assert!(line.contains("[WARN]"), "{line}");
-    assert_eq!(joined(port).1, 1);
+    assert_eq!(joined(port).1, 2);
     stopped(daemon);
-    assert_eq!(
-        fs::read(folder.path(NAME)).unwrap(),
-        b"",
-        "nothing has changed"
-    );
-    // Whole, but out of the counter's range.
-    let before = file_of("9007199254740992");
-    folder.write(NAME, &before);
-    fs::remove_file(folder.path("counter.json.previous")).unwrap();
-    fails(serving(&folder.arg("")), 65, &["[ERROR]", NAME]);
-    assert_eq!(fs::read_to_string(folder.path(NAME)).unwrap(), before);
+}
+
+#[test]
+fn topics_and_streams_survive_a_restart_with_their_past() {
+    use crate::support::raw::exchange;
+    let folder = Folder::new();
+    let dir = folder.arg("");
+    let start = |sync: &str| {
+        let args = [
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--keep=3",
+            "--sync",
+            sync,
+            "--state-dir",
+            &dir,
+        ];
+        let daemon = plainws(&args);
+        let port = url_port(&daemon.wait_line("index at "));
+        (daemon, port)
+    };
+    let ask = |port: u16, line: &str, media: &str, body: &[u8]| {
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: h\r\n{media}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = exchange(port, [head.as_bytes(), body].concat());
+        assert_eq!(answer.status, 204, "{line}: {answer:?}");
+    };
+    let shown = |port: u16| {
+        let paths = [
+            "/topics",
+            "/topic/a?history",
+            "/topic/picture?format=json",
+            "/stream/log",
+            "/topic/gone",
+        ];
+        paths.map(|path| exchange(port, get(path, "")).body)
+    };
+    for sync in ["second", "always"] {
+        let (daemon, port) = start(sync);
+        for n in 0..5 {
+            ask(port, "PUT /topic/a", "", format!("{n}").as_bytes());
+            ask(port, "POST /stream/log", "", format!("line {n}").as_bytes());
+        }
+        ask(
+            port,
+            "PUT /topic/picture",
+            "Content-Type: image/png\r\n",
+            b"\xff\x00",
+        );
+        ask(port, "PUT /topic/gone", "", b"x");
+        ask(port, "DELETE /topic/gone", "", b"");
+        let before = shown(port);
+        assert_eq!(before[1].lines().count(), 3, "{before:?}");
+        if sync == "second" {
+            stopped(daemon);
+        } else {
+            // What was answered is on disk.
+            drop(daemon);
+        }
+        let (daemon, port) = start(sync);
+        assert_eq!(shown(port), before, "{sync}");
+        // No version comes again.
+        ask(port, "PUT /topic/gone", "", b"y");
+        let tag = exchange(port, get("/topic/gone", ""))
+            .header("ETag")
+            .map(str::to_owned);
+        assert_ne!(tag.as_deref(), Some("\"1\""), "{sync}");
+        ask(port, "DELETE /topic/gone", "", b"");
+        stopped(daemon);
+    }
 }
 
 #[test]
@@ -267,33 +376,13 @@ fn a_directory_that_cannot_be_used_is_exit_code_78_and_left_alone() {
     // May look, not write.
     set_mode(folder.0.path(), 0o555);
     fails(run(), 78, &["state directory", &dir]);
-    // May write, not read what is there; a previous one that can be read is no reason to lose it.
+    // May write, not read what is there.
     set_mode(folder.0.path(), 0o777);
     set_mode(&folder.path(NAME), 0o000);
-    fails(run(), 78, &["cannot read", NAME]);
+    fails(run(), 78, &["cannot use", NAME]);
     set_mode(folder.0.path(), 0o700);
     set_mode(&folder.path(NAME), 0o600);
     assert_eq!(saved(&folder), Some(1));
-}
-
-#[test]
-fn a_value_that_cannot_be_saved_at_the_end_is_named_and_the_exit_code_is_1() {
-    let folder = Folder::new();
-    let (mut daemon, port) = counter(&folder, &[]);
-    // In the way of whoever saves, also of root.
-    fs::create_dir(folder.path("counter.json.new")).unwrap();
-    let (ws, _) = joined(port);
-    assert_eq!(add(&ws, 7), 7);
-    daemon.wait_line("[ERROR] cannot save");
-    daemon.signal("TERM");
-    assert_eq!(
-        daemon.wait_exit(PATIENCE).code(),
-        Some(1),
-        "{}",
-        daemon.report()
-    );
-    let last = daemon.lines().pop().unwrap();
-    assert!(last.ends_with("the value 7 is lost"), "{last}");
 }
 
 #[test]

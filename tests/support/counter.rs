@@ -1,7 +1,7 @@
 //! Clients of the counter, and the daemon that saves its value.
 
 use plainws::Connection;
-use serde_json::Value;
+use rusqlite::Connection as Database;
 
 use super::files::Folder;
 use super::process::Daemon;
@@ -10,7 +10,7 @@ use super::talk;
 
 pub const PLUS: &str = r#"{"action":"plus"}"#;
 /// The file with its value.
-pub const NAME: &str = "counter.json";
+pub const NAME: &str = "plainws.db";
 
 pub fn users(count: u32) -> String {
     format!(r#"{{"type":"users","count":{count}}}"#)
@@ -60,7 +60,10 @@ pub fn saving(folder: &Folder, more: &[&str]) -> (Daemon, u16) {
 /// What is on disk, if anything.
 #[track_caller]
 pub fn saved(folder: &Folder) -> Option<i64> {
-    let text = std::fs::read(folder.path(NAME)).ok()?;
-    let file: Value = serde_json::from_slice(&text).expect("a whole file");
-    Some(file["value"].as_i64().expect("a value"))
+    let path = folder.path(NAME);
+    let database = path
+        .exists()
+        .then(|| Database::open(path).expect("a database"))?;
+    let sql = "SELECT value FROM numbers WHERE name = 'counter'";
+    database.query_row(sql, [], |row| row.get(0)).ok()
 }

@@ -1,14 +1,17 @@
-//! The counter's value across restarts: where it is kept, when it is written, and the exit codes
-//! of what can be wrong with it.
+//! What survives restarts: where it is kept, when it is written, and the exit codes of what can be
+//! wrong with it.
 //!
-//! In come the arguments, out goes the counter's hub. It saves on the hub's thread with
-//! `--sync always`, which makes the batch's frames wait for the disk, and on the store's otherwise.
+//! In come the arguments, out goes the counter's hub, and the journal of topics. They save on their
+//! hub's thread with `--sync always`, which makes the batch's frames wait for the disk, and on the
+//! store's otherwise.
 
 mod store;
 
-mod files;
+mod database;
 
-mod sealed;
+mod batch;
+
+mod failed;
 
 use std::env;
 use std::ffi::OsStr;
@@ -22,12 +25,10 @@ use clap::ValueEnum;
 use log::{error, info};
 use plainws::{Error, Hub, HubBuilder};
 
+use crate::apps::journal::{Change, Journal, Saved};
 use crate::apps::{Health, counter};
-use files::Failed;
+use failed::Failed;
 use store::Store;
-
-/// The file in the directory.
-const NAME: &str = "counter.json";
 
 /// `--sync` without `--state-dir`: wrong usage, as clap's own.
 const USAGE: u8 = 2;
@@ -49,26 +50,28 @@ pub(crate) enum Sync {
 pub(crate) struct State {
     hub: Hub<i64>,
     store: Option<Arc<Store>>,
+    sync: Sync,
     /// The value that the store was given last, or had at the start.
     handed: Arc<AtomicI64>,
 }
 
 impl State {
     /// Opens the state. What is wrong with it is logged, and is an exit code.
-    pub(crate) fn open(given: Option<&Path>, sync: Sync) -> Result<State, ExitCode> {
+    pub(crate) fn open(given: Option<&Path>, sync: Sync) -> Result<(State, Saved), ExitCode> {
         let Some(directory) = directory(given) else {
             if sync == Sync::Always {
                 error!("--sync always needs a directory to save to: name one with --state-dir");
                 return Err(ExitCode::from(USAGE));
             }
-            return Ok(State {
+            let state = State {
                 hub: started(counter::hub(0))?,
                 store: None,
+                sync,
                 handed: Arc::default(),
-            });
+            };
+            return Ok((state, Saved::default()));
         };
-        let opened = Store::open(&directory, NAME, counter::read);
-        let (store, value) = opened.map_err(|failed| {
+        let (store, saved) = Store::open(&directory).map_err(|failed| {
             error!("{failed}");
             match failed {
                 Failed::Damaged(_) => ExitCode::from(DAMAGED),
@@ -76,19 +79,31 @@ impl State {
                 Failed::Io(_) => ExitCode::from(UNUSABLE),
             }
         })?;
-        let file = directory.join(NAME);
-        match value {
-            Some(value) => info!("counter starts with {value}, from {}", file.display()),
-            None => info!("counter starts with 0: there is no {} yet", file.display()),
+        let file = store.name();
+        if let Some(value) = saved.counter.filter(|value| !counter::is_value(*value)) {
+            error!("{file} says that the counter has {value}, which cannot be");
+            return Err(ExitCode::from(DAMAGED));
         }
-        let (value, store) = (value.unwrap_or(0), Arc::new(store));
+        match saved.counter {
+            Some(value) => info!("counter starts with {value}, from {file}"),
+            None => info!("counter starts with 0: there is none in {file} yet"),
+        }
+        let (value, store) = (saved.counter.unwrap_or(0), Arc::new(store));
         let handed = Arc::new(AtomicI64::new(value));
         let saving = saving(&handed, &store, sync);
-        Ok(State {
+        let state = State {
             hub: started(counter::hub(value).before_delivery(saving))?,
             store: Some(store),
+            sync,
             handed,
-        })
+        };
+        Ok((state, saved))
+    }
+
+    /// What keeps the changes of the other applications, if anything is kept.
+    pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
+        let (store, sync) = (Arc::clone(self.store.as_ref()?), self.sync);
+        Some(Arc::new(Recorder { store, sync }))
     }
 
     pub(crate) fn hub(&self) -> Hub<i64> {
@@ -124,7 +139,7 @@ impl State {
         let value = told.recv().map_err(Error::other)?;
         // The batch that told it may still be on its way to the store.
         if value != self.handed.load(Ordering::Acquire) {
-            store.put(value.to_string());
+            store.put([Change::Counter(value)]);
         }
         let lost = |failed: Failed| Error::other(format!("{failed}: the value {value} is lost"));
         store.flush().map_err(lost)?;
@@ -154,11 +169,27 @@ fn saving(
         // A store that cannot save says so itself, once a minute, and goes on trying; clients are
         // served all the same, and /healthz tells.
         match sync {
-            Sync::Second => store.put(value.to_string()),
-            Sync::Always => drop(store.save(value.to_string())),
+            Sync::Second => store.put([Change::Counter(value)]),
+            Sync::Always => drop(store.save([Change::Counter(value)])),
         }
         // After it: whoever sees this value here may rely on the store having it.
         handed.store(value, Ordering::Release);
+    }
+}
+
+/// Records the changes of applications in the store.
+struct Recorder {
+    store: Arc<Store>,
+    sync: Sync,
+}
+
+impl Journal for Recorder {
+    fn record(&self, changes: &mut Vec<Change>) {
+        match self.sync {
+            Sync::Second => self.store.put(changes.drain(..)),
+            // A store that cannot save says so itself.
+            Sync::Always => drop(self.store.save(changes.drain(..))),
+        }
     }
 }
 
@@ -175,6 +206,3 @@ fn first(list: &OsStr) -> Option<&OsStr> {
     let first = list.as_bytes().split(|&byte| byte == b':').next()?;
     (!first.is_empty()).then(|| OsStr::from_bytes(first))
 }
-
-#[cfg(test)]
-mod tests;

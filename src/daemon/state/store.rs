@@ -1,9 +1,9 @@
-//! `Store`: one small value on disk, which survives the end of the process at any moment.
+//! `Store`: what must survive the end of the process at any moment.
 //!
-//! In comes the newest value as text, from any thread; out goes a file that is written to a new
-//! name, synced and renamed, by the store's own thread (`ws-store`) at most once a second, or by a
-//! caller that must have it on disk. Not a database: one value, of a few bytes, one process.
+//! In come changes, from any thread; out they go to the database, by the store's own thread
+//! (`ws-store`) at most once a second, or by a caller that must have them on disk.
 
+use std::mem;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use log::{error, warn};
 
-use super::files::{Failed, Files};
+use super::batch::Batch;
+use super::database::Database;
+use super::failed::Failed;
+use crate::apps::journal::{Change, Saved};
 use crate::complaint::Complaint;
 use crate::deadline::Deadline;
 use crate::lock::{Lock, Signal};
@@ -25,10 +28,10 @@ const HUNG: Duration = Duration::from_secs(10);
 /// A lasting trouble is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Keeps one small value in a directory, across restarts and crashes. Any thread may use it; it
-/// saves what is left, and ends its thread, when it is dropped.
+/// Keeps changes in a directory, across restarts and crashes. Any thread may use it; it saves what is
+/// left, and ends its thread, when it is dropped.
 ///
-/// Where saving fails (a full disk, a file system that has become read-only), the value stays in
+/// Where saving fails (a full disk, a file system that has become read-only), the changes stay in
 /// memory, an ERROR says so once a minute, and it is tried again until it works.
 pub(crate) struct Store {
     inner: Arc<Inner>,
@@ -36,11 +39,11 @@ pub(crate) struct Store {
 }
 
 struct Inner {
-    /// The newest file, for messages.
+    /// The file, for messages.
     name: String,
     /// Held while writing, which may take long: only who waits for the disk anyway takes it, and
     /// takes it before `pending`.
-    files: Lock<Files>,
+    database: Lock<Database>,
     /// Held for a moment only.
     pending: Lock<Pending>,
     /// Wakes the store's thread.
@@ -49,9 +52,7 @@ struct Inner {
 
 /// What is still to be written, and how writing goes.
 struct Pending {
-    newest: Option<Vec<u8>>,
-    /// What is on disk, if that is known.
-    saved: Option<Vec<u8>>,
+    changes: Batch,
     written_at: Option<Instant>,
     is_writing: bool,
     /// Set while saving fails: how long to wait before the next try.
@@ -65,19 +66,13 @@ struct Pending {
 }
 
 impl Store {
-    /// Opens the state `name` in `directory`, which must be there, and returns what was saved last;
-    /// `None` if there is nothing yet. A file that is not whole, or that `parse` makes nothing of,
-    /// is damaged: then the previous one is taken, and a WARN says so.
-    pub(crate) fn open<T>(
-        directory: &Path,
-        name: &str,
-        parse: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<(Store, Option<T>), Failed> {
-        let (files, value) = Files::open(directory, name, parse)?;
+    /// Opens the state in `directory`, which must be there, and returns what was saved before.
+    pub(crate) fn open(directory: &Path) -> Result<(Store, Saved), Failed> {
+        let (database, saved) = Database::open(directory)?;
         let inner = Arc::new(Inner {
-            name: files.newest(),
-            pending: Lock::new(Pending::new(files.saved().map(<[u8]>::to_vec))),
-            files: Lock::new(files),
+            name: database.path.display().to_string(),
+            pending: Lock::new(Pending::new()),
+            database: Lock::new(database),
             changed: Signal::new(),
         });
         let own = Arc::clone(&inner);
@@ -89,23 +84,26 @@ impl Store {
             inner,
             thread: Some(thread),
         };
-        Ok((store, value))
+        Ok((store, saved))
     }
 
-    /// Takes a new value, and returns at once; it is on disk within a second, or as soon as the
-    /// disk lets it. Of values that follow closely the last one is written, and nothing if that
-    /// is what is there already.
-    pub(crate) fn put(&self, value: impl Into<Vec<u8>>) {
-        if self.inner.put(value.into()) {
+    pub(crate) fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Takes changes, and returns at once; they are on disk within a second, or as soon as the disk
+    /// lets them.
+    pub(crate) fn put(&self, changes: impl IntoIterator<Item = Change>) {
+        if self.inner.put(changes) {
             self.inner.changed.notify_one();
         }
     }
 
-    /// Takes a new value, and returns when it is on disk. Blocks for as long as the disk takes.
-    /// After a failure it takes the value, but fails at once until the store's own thread, which
-    /// goes on trying, has saved: what waits for a broken disk at each change would stand still.
-    pub(crate) fn save(&self, value: impl Into<Vec<u8>>) -> Result<(), Failed> {
-        self.inner.put(value.into());
+    /// Takes changes, and returns when they are on disk. Blocks for as long as the disk takes.
+    /// After a failure it takes them, but fails at once until the store's own thread, which goes on
+    /// trying, has saved: what waits for a broken disk at each change would stand still.
+    pub(crate) fn save(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), Failed> {
+        self.inner.put(changes);
         if self.is_failing() {
             let why = "saving has failed, and will be tried again";
             return Err(Failed::Io(format!(
@@ -151,39 +149,46 @@ impl Drop for Store {
 
 impl Inner {
     /// Whether there is something to write now, and was not before.
-    fn put(&self, value: Vec<u8>) -> bool {
+    fn put(&self, changes: impl IntoIterator<Item = Change>) -> bool {
         let mut pending = self.pending.lock();
         let before = pending.is_unsaved();
-        pending.newest = Some(value);
+        changes
+            .into_iter()
+            .for_each(|change| pending.changes.add(change));
         !before && pending.is_unsaved()
     }
 
-    /// Writes the newest value, unless it is on disk already: then another caller did it while
-    /// this one waited, and one write was for both.
+    /// Writes what there is to write, if another caller has not done it while this one waited: one
+    /// write is for both then.
     fn write(&self) -> Result<(), Failed> {
-        let mut files = self.files.lock();
+        let mut database = self.database.lock();
         let mut pending: MutexGuard<'_, Pending> = self.pending.lock();
         let mut written = Ok(());
         while written.is_ok() && pending.is_unsaved() {
-            let value = pending.newest.clone().unwrap_or_default();
+            let mut batch = mem::take(&mut pending.changes);
             let recovering = pending.pause.is_some();
             pending.written_at = Some(Instant::now());
             pending.is_writing = true;
             drop(pending);
-            written = files.replace(&value);
+            written = database.write(&batch);
             pending = self.pending.lock();
             pending.is_writing = false;
             match &written {
-                Ok(()) => pending.succeeded(value, &self.name),
-                Err(error) => pending.failed(error),
+                Ok(()) => pending.succeeded(&self.name),
+                Err(error) => {
+                    // What came meanwhile is newer.
+                    batch.add_all(mem::take(&mut pending.changes));
+                    pending.changes = batch;
+                    pending.failed(error);
+                }
             }
             // What `save` was given meanwhile, and did not wait for, is due at once.
             if !recovering {
                 break;
             }
         }
-        // After a failure, or when a newer value came meanwhile, without a wake-up as there was
-        // something to write already: the rest is for the store's own thread.
+        // After a failure, or when more came meanwhile, without a wake-up as there was something to
+        // write already: the rest is for the store's own thread.
         if pending.is_unsaved() {
             self.changed.notify_one();
         }
@@ -210,10 +215,9 @@ impl Inner {
 }
 
 impl Pending {
-    fn new(saved: Option<Vec<u8>>) -> Pending {
+    fn new() -> Pending {
         Pending {
-            newest: None,
-            saved,
+            changes: Batch::default(),
             written_at: None,
             is_writing: false,
             pause: None,
@@ -226,7 +230,7 @@ impl Pending {
     }
 
     fn is_unsaved(&self) -> bool {
-        self.newest.is_some() && self.newest != self.saved
+        !self.changes.is_empty()
     }
 
     fn is_failing(&self, now: Instant) -> bool {
@@ -247,8 +251,7 @@ impl Pending {
             })
     }
 
-    fn succeeded(&mut self, value: Vec<u8>, name: &str) {
-        self.saved = Some(value);
+    fn succeeded(&mut self, name: &str) {
         self.saves += 1;
         self.pause = None;
         if std::mem::take(&mut self.told) {
@@ -257,57 +260,12 @@ impl Pending {
     }
 
     fn failed(&mut self, error: &Failed) {
-        // Either value may be on disk now. Not knowing makes it be written again.
-        self.saved = None;
         self.failures += 1;
         let next = self.pause.map_or(INTERVAL, |pause| pause * 2);
         self.pause = Some(next.min(MAX_PAUSE));
         self.complaint.tell(|| {
-            error!("{error}; the value is kept in memory, and saving tried again");
+            error!("{error}; what changes is kept in memory, and saving tried again");
             self.told = true;
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_write_that_does_not_end_is_a_failure() {
-        let start = Instant::now();
-        let mut pending = Pending {
-            written_at: Some(start),
-            is_writing: true,
-            ..Pending::new(None)
-        };
-        assert!(!pending.is_failing(start + HUNG));
-        assert!(pending.is_failing(start + HUNG + Duration::from_millis(1)));
-        pending.is_writing = false;
-        assert!(!pending.is_failing(start + HUNG * 2));
-    }
-
-    #[test]
-    fn tries_become_rarer_up_to_ten_seconds() {
-        let mut pending = Pending {
-            newest: Some(b"5".to_vec()),
-            ..Pending::new(None)
-        };
-        let start = Instant::now();
-        assert!(pending.due().has_passed(), "the first is for now");
-        pending.written_at = Some(start);
-        let failure = || Failed::Io("cannot save: no disk".to_owned());
-        let wait = |pending: &Pending| Some((pending.due().instant()? - start).as_secs());
-        let pauses: Vec<_> = (0..6)
-            .map(|_| {
-                pending.failed(&failure());
-                wait(&pending)
-            })
-            .collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 10, 10].map(Some));
-        pending.succeeded(b"5".to_vec(), "it");
-        assert_eq!(pending.due(), Deadline::NEVER);
-        pending.newest = Some(b"6".to_vec());
-        assert_eq!(wait(&pending), Some(1));
     }
 }

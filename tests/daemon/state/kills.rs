@@ -37,8 +37,13 @@ fn kill_often(times: usize, sync: &str, check: impl Fn(i64, i64, i64, i64)) {
             reader.join().unwrap()
         });
         let most = start + sent.into_inner();
-        // As the kill left them: one file half written at most, and never another one.
-        let known = [NAME, "counter.json.previous", "counter.json.new"];
+        // As the kill left them.
+        let known = [
+            NAME,
+            "plainws.db-wal",
+            "plainws.db.new",
+            "plainws.db.new-journal",
+        ];
         let left = directory.names();
         assert!(
             left.iter().all(|name| known.contains(&name.as_str())),
