@@ -18,9 +18,9 @@ new=$root.new
 rm -rf "$new"
 mkdir -p "$new"
 
-# libssl3 is what our package depends on; procps has kill(1), for people who look around inside.
+# libssl3 and libsqlite3-0 are what our package depends on; procps has kill(1), for people who look around inside.
 debootstrap --variant=minbase \
-    --include=systemd,systemd-sysv,dbus,libssl3,procps \
+    --include=systemd,systemd-sysv,dbus,libssl3,libsqlite3-0,procps \
     "$suite" "$new" "${mirror:-http://deb.debian.org/debian}"
 
 # What would only make the boot longer: consoles, logins, timers, the network's own services.
