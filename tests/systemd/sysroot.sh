@@ -9,13 +9,14 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=${1:-${CARGO_TARGET_DIR:-target}/sysroot}
 suite=bookworm
-if [ -e "$root/etc/debian_version" ]; then
+# One that was made before the package needed it has no SQLite.
+if ls "$root"/usr/lib/*/libsqlite3.so.0 > /dev/null 2>&1; then
     echo "$root is there already"
     exit 0
 fi
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" 2> /dev/null | head -n 1 || true)
 new=$root.new
-rm -rf "$new"
+rm -rf "$new" "$root"
 mkdir -p "$new"
 
 # libssl3 and libsqlite3-0 are what our package depends on; procps has kill(1), for people who look around inside.
