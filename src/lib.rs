@@ -275,6 +275,7 @@ mod papers {
     #[doc = include_str!("../docs/nginx.md")]
     struct Nginx;
     #[doc = include_str!("../docs/pages.md")]
+    #[doc = include_str!("../docs/topics.md")]
     struct Pages;
     #[doc = include_str!("../docs/performance.md")]
     struct Performance;

@@ -14,7 +14,7 @@ use super::metrics::FiguresAt;
 use super::state::Sync;
 use crate::units::{self, OrOff, at_least_one};
 
-/// Serve hello, clock and counter, as pages and as WebSockets at the same URLs
+/// Serve topics, streams and pages of your own, and hello, clock and counter
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit codes: 0 ended, 1 could not start or stop, 2 wrong usage, 65 the state is damaged,\n78 its directory cannot be used."
