@@ -264,6 +264,15 @@ fn the_page_of_a_stream_follows_the_newest_and_sends() {
         "the newest",
         "return following && document.getElementById('newest').hidden",
     );
+    // Away and back: what came meanwhile is there, and nothing twice.
+    let shown = bob.script(count);
+    bob.script("dispatchEvent(new Event('pagehide'))");
+    ada.wait_text("#users", "1 online");
+    send(port, "POST", "/stream/chat", "message 33");
+    send(port, "POST", "/stream/chat", "message 34");
+    bob.script("dispatchEvent(new Event('pageshow'))");
+    wait_last(&bob, "message 34");
+    assert_eq!(bob.script(count).as_i64(), shown.as_i64().map(|n| n + 2));
     assert_eq!(browser.console(), NOTHING);
 }
 

@@ -74,7 +74,7 @@ fn both_locations(nginx: &Nginx, daemon: &Daemon) {
         assert_eq!(page.status, 200, "{}", page.head);
         assert!(page.body.contains(&format!("<title>{title} ")), "{title}");
         let policy = page.header("Content-Security-Policy").unwrap();
-        assert!(policy.contains("script-src 'sha256-"), "{policy}");
+        assert!(policy.contains("script-src 'self' 'sha256-"), "{policy}");
         // What the page's own script connects to, with the Origin that a browser sends.
         let own = format!("https://localhost:{}", nginx.https);
         for origin in [Some(&own), None] {
