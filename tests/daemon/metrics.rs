@@ -188,6 +188,8 @@ fn connections_messages_and_bytes_are_counted_while_open_and_stay_counted() {
     let other = Raw::upgrade(port, "/");
     wait_figure(metrics, "plainws_clients", 2);
     wait_figure(metrics, "plainws_connections_accepted_total", 2);
+    // Both are registered, too: who came later would miss a state.
+    while !raw.message().text().contains("\"count\":2}") {}
     for value in 1..=3 {
         raw.send(&raw::text(r#"{"action":"plus"}"#));
         let value = format!("\"value\":{value}}}");
