@@ -132,10 +132,11 @@ fn ends<'scope>(
 fn shutdown_closes_everyone_with_1001_and_joins() {
     // Asked for once, three times at once, and by a drop.
     for times in [1, 3, 0] {
-        let server = start(echo);
+        let server = start_with(Server::builder(echo).open_timeout(PATIENCE * 10));
         let port = port(&server);
         let clients: Vec<_> = (0..20).map(|_| connect(port, "/")).collect();
         let _half_open = Raw::connect(port);
+        let start = Instant::now();
         thread::scope(|scope| {
             let ends = ends(scope, clients);
             thread::scope(|scope| {
@@ -152,6 +153,8 @@ fn shutdown_closes_everyone_with_1001_and_joins() {
                 assert_eq!(end.join().unwrap(), 1001, "{times} times");
             }
         });
+        // Who has not opened yet is not waited for.
+        assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
         let refused = std::net::TcpStream::connect(("127.0.0.1", port));
         assert!(refused.is_err(), "nobody listens any more");
     }
@@ -162,7 +165,8 @@ fn shutdown_cuts_clients_that_do_not_answer() {
     let server = start(echo);
     let _silent = [(); 5].map(|()| Raw::upgrade(port(&server), "/"));
     let start = Instant::now();
-    assert!(server.shutdown(Duration::from_secs(1)), "cut, and in time");
+    // Its sixth is the time that their threads have to end; a busy machine needs it.
+    assert!(server.shutdown(Duration::from_secs(3)), "cut, and in time");
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 

@@ -132,10 +132,8 @@ fn a_body_that_does_not_end_holds_the_refusal_up_for_a_second() {
         let start = Instant::now();
         let result = plainws::connect(&peer.url("/"));
         took_less_than(8, start);
-        fails(
-            result,
-            &format!("Refused: server answered HTTP 503: {said}"),
-        );
+        let said = format!("Refused: server answered HTTP 503: {said}");
+        fails(result, &said);
     }
 }
 
@@ -144,11 +142,8 @@ fn who_cannot_be_reached_is_told_with_the_address() {
     let (_bound, refuses) = nobody();
     let gone = Peer::gone();
     let ends = |host: &str, pattern: &str| {
-        let pattern = pattern.replace("HOST", host);
-        fails(
-            plainws::connect(&format!("ws://ada:secret@{host}/")),
-            &pattern,
-        );
+        let url = format!("ws://ada:secret@{host}/");
+        fails(plainws::connect(&url), &pattern.replace("HOST", host));
     };
     ends(&refuses.to_string(), "Io: cannot connect to HOST: *");
     ends("name.invalid", "Io: cannot resolve name.invalid: *");

@@ -193,6 +193,10 @@ fn exit_codes_tell_how_it_ended() {
     let ended = |uri: &str| run(&[uri], "");
     failed(ended(&nobody()), 1, "cannot connect to 127.0.0.1:");
     failed(ended(&uri(&refusing())), 1, "server answered HTTP 403: ");
+    let login = |_: &plainws::Request| Some(plainws::Response::text(401, "who?").into());
+    let server = start_with(Server::builder(echo).route(login));
+    let sentence = "server answered HTTP 401: who? (log in with --user NAME)";
+    failed(ended(&uri(&server)), 1, sentence);
     let server = start(|ws| ws.close(CloseCode::POLICY, "not you"));
     let sentence = "Connection closed: 1008 (policy violation) not you.";
     failed(ended(&uri(&server)), 3, sentence);

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::pipe::{Pipe, connect, run};
 use crate::support::raw::Raw;
-use crate::support::servers::{echo, start};
+use crate::support::servers::{echo, start, start_with};
 use crate::support::talk::{next as message, received_code};
 use crate::support::terminal::{CTRL_C, CTRL_D, LEFT, Terminal, UP};
 use crate::support::tools::{PATIENCE, wait_until};
@@ -125,8 +125,7 @@ fn printed(result: (i32, Vec<String>, Vec<String>), line: &str) {
 
 /// A server that refuses everybody with 403.
 fn refusing() -> Server {
-    let server = Server::builder(|_| Ok(())).hosts(["app.example"]);
-    server.listen("127.0.0.1:0").start().expect("a server")
+    start_with(Server::builder(|_| Ok(())).hosts(["app.example"]))
 }
 
 /// A URI where nobody listens any more.
