@@ -32,6 +32,9 @@ plainws.chart = (() => {
   const told = ({ time, values }) => clock(time) + ': '
     + Object.entries(values).map(([label, value]) => (label ? `${label} ${value}` : value)).join(', ');
 
+  const compact = new Intl.NumberFormat('en', { notation: 'compact' });
+  const short = (number) => (Math.abs(number) < 1e5 ? `${Number(number.toPrecision(6))}` : compact.format(number));
+
   // Three to five round numbers from below the least to above the greatest.
   function ticks(numbers) {
     let [low, high] = [Math.min(...numbers), Math.max(...numbers)];
@@ -99,7 +102,7 @@ plainws.chart = (() => {
       Object.assign(drawing.style, { display: 'block', overflow: 'visible' });
       for (const mark of marks) {
         svg(drawing, 'line', { x1: LEFT, x2: right, y1: y(mark), y2: y(mark), stroke: 'currentColor', 'stroke-opacity': .2 });
-        svg(drawing, 'text', { x: LEFT - 8, y: y(mark) + 4, 'text-anchor': 'end' }, `${Number(mark.toPrecision(6))}`);
+        svg(drawing, 'text', { x: LEFT - 8, y: y(mark) + 4, 'text-anchor': 'end' }, short(mark));
       }
       svg(drawing, 'text', { x: 0, y: 10 }, labels.length === 1 ? labels[0] || 'value' : 'values');
       svg(drawing, 'text', { x: LEFT, y: bottom + 20 }, clock(first.time));

@@ -60,6 +60,13 @@ impl Pages {
         )
     }
 
+    /// A form that posts `user` and `password`, or `token`, and `next`, to `/login`. In its query
+    /// `next` is where to go then; `error=wrong` and `error=often` are told in words.
+    #[expect(dead_code, reason = "rules of access serve it")]
+    pub(crate) fn login(&self, request: &Request) -> Response {
+        self.page("login.html", include_str!("../../html/login.html"), request)
+    }
+
     /// What pages, bundled ones and people's own, connect with, and draw numbers with. Pages look for
     /// it beside themselves, wherever a proxy has put that.
     pub(crate) fn script(&self, path: &str) -> Option<Response> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use plainws::{Answer, Connection, Response, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -360,4 +361,50 @@ fn a_connection_that_is_dead_but_not_closed_is_given_up() {
     }
     send(port, "PUT", "/topic/a", "2");
     topic.wait_text("#value", "2");
+}
+
+#[test]
+fn who_is_not_known_is_led_to_the_login_page_and_who_may_only_read_sees_no_form() {
+    let browser = Browser::open();
+    // Only what the page of a topic asks for by HTTP, with this status and access.
+    let site = |status: u16, access: &'static str| {
+        let page = include_str!("../../html/topic.html");
+        let page = page.replace("src=\"plainws", "src=\"/live/plainws");
+        let route = move |request: &plainws::Request| {
+            let html = |page: String| {
+                let policy = "default-src 'self' 'unsafe-inline'";
+                Response::html(page).header("Content-Security-Policy", policy)
+            };
+            let is_page = request.header("Sec-Fetch-Dest") == Some("document");
+            let script =
+                |text: &'static str| Response::new(200, "text/javascript", text.as_bytes());
+            Some(Answer::from(match request.path() {
+                "/live/plainws.js" => script(include_str!("../../html/plainws.js")),
+                "/live/plainws-chart.js" => script(include_str!("../../html/plainws-chart.js")),
+                "/live/topic/a" if is_page => html(page.clone()),
+                "/live/topic/a" => Response::empty(status).header("Plainws-Access", access),
+                "/live/login" => html(include_str!("../../html/login.html").to_owned()),
+                _ => return None,
+            }))
+        };
+        let nothing = |_: &Connection| Ok(());
+        let server = Server::builder(nothing).route(route).listen("127.0.0.1:0");
+        server.start().unwrap()
+    };
+    let server = site(401, "");
+    let tab = browser.tab(&format!("http://{}/live/topic/a?x=1", server.local_addr()));
+    tab.wait_text("h1", "Log in");
+    assert_eq!(tab.script("return location.pathname"), json!("/live/login"));
+    let next = "return document.getElementById('next').value";
+    assert_eq!(tab.script(next), json!("/live/topic/a?x=1"));
+    let action = "return document.getElementById('form').action";
+    let expected = format!("http://{}/live/login", server.local_addr());
+    assert_eq!(tab.script(action), json!(expected));
+    for (access, is_hidden) in [("read,write", false), ("read", true)] {
+        let server = site(200, access);
+        let tab = browser.tab(&format!("http://{}/live/topic/a", server.local_addr()));
+        tab.script("return plainws.request('topic/a', {method: 'HEAD'}).then(() => null)");
+        let form = format!("return document.getElementById('form').hidden === {is_hidden}");
+        wait_script(&tab, &format!("the form for {access}"), &form);
+    }
 }
