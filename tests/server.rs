@@ -245,3 +245,16 @@ fn the_first_subprotocol_of_the_servers_that_a_client_offers_is_chosen() {
     let wrong = wrong.listen("127.0.0.1:0").start();
     assert!(matches!(wrong, Err(Error::Invalid { .. })));
 }
+
+#[test]
+fn the_end_of_another_connection_is_an_error_of_the_handler() {
+    let closing = Server::builder(|_| Ok(()))
+        .listen("127.0.0.1:0")
+        .start()
+        .unwrap();
+    let other = url(&closing);
+    let server = Server::builder(move |_| plainws::connect(&other)?.recv().map(drop));
+    let server = server.listen("127.0.0.1:0").start().unwrap();
+    let ws = plainws::connect(&url(&server)).unwrap();
+    assert_eq!(crate::support::talk::received_code(&ws), 1011);
+}

@@ -112,3 +112,62 @@ impl Outbox {
         complete && !self.has_backlog()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::caretaker::{Caretaker, Charge};
+    use crate::config::Config;
+    use crate::connection::frames::Frames;
+    use crate::wire::Wire;
+
+    /// The server's end of a connection whose peer reads nothing, with its socket full.
+    fn blocked(config: Config) -> (Arc<Outbox>, UnixStream) {
+        let (socket, peer) = UnixStream::pair().expect("sockets");
+        let caretaker = Caretaker::shared().expect("a caretaker");
+        let wire = Arc::new(Wire::new(socket));
+        let outbox = Outbox::new(1, Framing::Server, config, wire, caretaker);
+        let mut frames = Frames::default();
+        frames.push(&vec![0; 100_000].into(), None);
+        while !outbox.state().blocked {
+            outbox.deliver(&frames, 0..1);
+        }
+        (outbox, peer)
+    }
+
+    #[test]
+    fn what_a_slow_reader_of_a_stream_will_not_get_makes_room() {
+        let config = Config {
+            backlog: 1 << 20,
+            ..Config::default()
+        };
+        let (outbox, _peer) = blocked(config);
+        let mut frames = Frames::default();
+        frames.push(&vec![0; 100_000].into(), None);
+        while outbox.state().ending.is_open() {
+            outbox.deliver(&frames, 0..1);
+        }
+        let state = outbox.state();
+        assert!(
+            state.slow && state.backlog.len() < 200_000,
+            "{}",
+            state.backlog.len()
+        );
+    }
+
+    #[test]
+    fn no_ping_waits_behind_a_backlog() {
+        let config = Config {
+            ping_interval: Some(Duration::from_millis(1)),
+            ..Config::default()
+        };
+        let (outbox, _peer) = blocked(config);
+        let waits = outbox.state().backlog.len();
+        outbox.tend(Instant::now() + Duration::from_secs(1));
+        assert_eq!(outbox.state().backlog.len(), waits);
+    }
+}

@@ -88,3 +88,27 @@ pub(super) fn lost_by(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_frame_is_answered_with_its_code_if_that_may_be_sent() {
+        for (code, answered) in [
+            (1000, 1000),
+            (4000, 4000),
+            (1005, 1005),
+            (1006, 1002),
+            (999, 1002),
+        ] {
+            let mut ending = Ending::default();
+            ending.received(CloseFrame::cut(CloseCode(code), "why"));
+            // The first one counts.
+            ending.received(CloseFrame::cut(CloseCode(4001), "again"));
+            let answer = ending.answer().map(|frame| frame.code.0);
+            assert_eq!(answer, Some(answered), "{code}");
+        }
+        assert_eq!(Ending::default().answer(), None);
+    }
+}

@@ -75,6 +75,7 @@ mod tests {
             assert!(!same(origin, Some("app.example")), "{origin}");
         }
         assert!(!same("http://localhost", None));
+        assert!(!same("http://", None) && !same("http://", Some("")));
     }
 
     #[test]

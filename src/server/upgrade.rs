@@ -87,6 +87,7 @@ mod tests {
             "dGhlIHNhbXBsZSBub25jZQ=",
             "dGhlIHNhbXBsZSBub25jZQ",
             "dGhlIHNhbXBsZSBub25jZ====",
+            "dGhlIHNhbXBsZSBub25jZQAA==",
         ];
         for key in wrong {
             assert!(!is_key(key), "{key}");

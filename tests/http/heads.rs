@@ -335,6 +335,12 @@ fn faulty_upgrades_get_their_status() {
         with("GET", "HEAD"),
         with("Sec-WebSocket-Version: 13\r\n", ""),
     ];
+    // A page would tell a client nothing whose upgrade got lost on the way.
+    let lost = get(
+        "/counter",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    );
+    expect(site.index, 426, [lost]);
     // As a proxy that speaks HTTP/1.0 has to be told.
     assert!(
         exchange(site.counter, &no_upgrades[6])

@@ -1,6 +1,7 @@
 //! Ends that take their time, and peers that go without a word.
 
 use super::*;
+use crate::support::raw;
 
 /// What a client does when the server has said goodbye, other than to answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -246,4 +247,26 @@ fn who_finds_no_thread_is_turned_away_with_503() {
     all.truncate(100);
     daemon.wait_clients(100);
     let _one = join(port);
+}
+
+#[test]
+fn who_closes_before_it_has_read_all_gets_all_of_it() {
+    const MESSAGE: usize = 1 << 20;
+    let server = plainws::Server::builder(|ws: &plainws::Connection| {
+        for _ in 0..8 {
+            ws.write(vec![0; MESSAGE])?;
+        }
+        ws.recv().map(drop)
+    });
+    let server = server
+        .backlog(16 * MESSAGE)
+        .listen("127.0.0.1:0")
+        .start()
+        .unwrap();
+    let mut raw = Raw::upgrade(server.local_addr().port().unwrap(), "/");
+    raw.send(&raw::close(1000, ""));
+    for n in 0..8 {
+        assert_eq!(raw.message().payload.len(), MESSAGE, "message {n}");
+    }
+    assert_eq!(raw.close_frame().0, 1000);
 }

@@ -9,7 +9,7 @@ use crate::config::Config;
 struct Setup {
     inbox: Inbox,
     outbox: Arc<Outbox>,
-    _peer: UnixStream,
+    peer: UnixStream,
 }
 
 impl Setup {
@@ -24,7 +24,7 @@ impl Setup {
         Setup {
             inbox: Inbox::new(role, 100_000, Vec::new()),
             outbox: Outbox::new(1, role, Config::default(), wire, caretaker),
-            _peer: peer,
+            peer,
         }
     }
 
@@ -146,4 +146,14 @@ fn unmasked(first: u8, payload: usize) -> Vec<u8> {
     }
     bytes.resize(bytes.len() + payload, 0);
     bytes
+}
+
+#[test]
+fn a_connection_that_only_sends_keeps_few_messages_however_small_they_are() {
+    use std::io::Write;
+    let mut setup = Setup::new();
+    let empty = frame(0x81, 0).repeat(MAX_EARLY * 4);
+    setup.peer.write_all(&empty).expect("room in a socket");
+    setup.inbox.read_control_frames(&setup.outbox);
+    assert_eq!(setup.inbox.early.len(), MAX_EARLY);
 }
