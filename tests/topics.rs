@@ -119,8 +119,21 @@ fn a_value_is_set_and_read_by_http() {
     assert_eq!(bytes.status, 204);
     let line = daemon.wait_line("PUT of topic picture");
     assert!(line.contains("4 bytes") && !is_raw(&line), "{line}");
+    ask(
+        port,
+        "PUT /topic/page",
+        "|Content-Type: text/html",
+        "<script>alert(1)</script>",
+    );
+    let page = get(port, "/topic/page?raw");
+    assert_eq!(page.header("Content-Type"), Some("text/html"));
+    assert!(
+        page.header("Content-Security-Policy")
+            .unwrap()
+            .contains("; sandbox")
+    );
     let listed: Value = serde_json::from_str(&get(port, "/topics").body).unwrap();
-    assert_eq!(listed["topics"][1]["type"], "image/png");
+    assert_eq!(listed["topics"][2]["type"], "image/png");
     assert_eq!(listed["topics"][0]["name"], "kitchen/temperature");
     for name in [
         "a%2fb",

@@ -19,6 +19,10 @@ use super::view::{object, time};
 /// A disk may hang, and then the client is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A value that a browser is shown as it is runs nothing, loads nothing, and posts nothing.
+const POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
+
 const LINES: &str = "application/x-ndjson";
 const PATCH: &str = "application/merge-patch+json";
 
@@ -126,6 +130,8 @@ impl Resource {
                 .header("ETag", tag(newest.id))
                 .header("Last-Modified", modified(&newest)),
         };
+        // Whoever may write could write a page of ours.
+        let response = response.header("Content-Security-Policy", POLICY);
         let response = response.header("Plainws-Access", self.access());
         response.header("Vary", "Accept")
     }
