@@ -1,4 +1,5 @@
-//! Redirects: where they lead, how far, and what goes along.
+//! Redirects: how far they are followed, and what goes along. Where a location leads is tested in
+//! `target.rs`.
 
 use super::*;
 
@@ -111,16 +112,6 @@ fn a_login_does_not_go_along_and_does_not_come_back() {
 }
 
 #[test]
-fn a_login_in_the_location_is_used_there() {
-    let there = Peer::saying(UPGRADE);
-    let here = always(&there.url("/").replace("//", "//bob:2@"));
-    let client = client().basic_auth("ada", "1");
-    drop(client.connect(&here.url("/")).unwrap());
-    let login = header(&there.heads()[0], "Authorization").map(str::to_owned);
-    assert_eq!(login.as_deref(), Some("Basic Ym9iOjI="));
-}
-
-#[test]
 fn the_body_of_a_redirect_is_not_waited_for() {
     let peer = Peer::new(|caller, number| {
         if number > 0 {
@@ -130,14 +121,6 @@ fn the_body_of_a_redirect_is_not_waited_for() {
         while caller.say([0; 1000]) {}
     });
     drop(client().connect(&peer.url("/")).unwrap());
-}
-
-#[test]
-fn a_redirect_that_cannot_be_followed_says_where_it_leads() {
-    for location in ["ftp://h/", "https://", "/a b"] {
-        let said = format!("Handshake: *redirects to '{location}'*");
-        fails(client().connect(&always(location).url("/")), &said);
-    }
 }
 
 #[test]
