@@ -10,6 +10,7 @@ use crate::daemon::Serve;
 #[cfg(feature = "tls")]
 use crate::tools::cert::Cert;
 use crate::tools::connect::Connect;
+use crate::tools::token::Token;
 
 /// WebSocket server and client for live pages on small machines.
 #[derive(Parser)]
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     #[cfg(feature = "tls")]
     Cert(Cert),
     Connect(Box<Connect>),
+    Token(Token),
 }
 
 /// A variable without a value is as good as none: a file of settings may have it so.

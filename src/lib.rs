@@ -264,6 +264,8 @@ pub use wire::socket::Socket;
 mod papers {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/access.md")]
+    struct Access;
     #[doc = include_str!("../docs/connect.md")]
     struct Connect;
     #[doc = include_str!("../docs/django.md")]
@@ -275,7 +277,6 @@ mod papers {
     #[doc = include_str!("../docs/nginx.md")]
     struct Nginx;
     #[doc = include_str!("../docs/pages.md")]
-    #[doc = include_str!("../docs/topics.md")]
     struct Pages;
     #[doc = include_str!("../docs/performance.md")]
     struct Performance;
@@ -285,4 +286,6 @@ mod papers {
     struct Systemd;
     #[doc = include_str!("../docs/tls.md")]
     struct Tls;
+    #[doc = include_str!("../docs/topics.md")]
+    struct Topics;
 }

@@ -39,5 +39,6 @@ fn main() -> ExitCode {
         #[cfg(feature = "tls")]
         Command::Cert(args) => tools::cert::run(args),
         Command::Connect(args) => tools::connect::run(*args),
+        Command::Token(args) => tools::token::run(args),
     }
 }

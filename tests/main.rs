@@ -6,6 +6,8 @@
 
 mod support;
 
+/// Who may do what: rules, users, tokens, the login.
+mod access;
 /// Where a client comes from: forwarded addresses, the limit of each address.
 mod addresses;
 /// The three applications, spoken to by our own client.

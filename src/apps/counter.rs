@@ -8,6 +8,8 @@ use plainws::{Clients, Connection, Hub, HubBuilder, Message, Result};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::Grant;
+
 /// The largest value that a browser shows exactly, 2^53 - 1, and the negative of it the smallest.
 const MAX: i64 = (1 << 53) - 1;
 
@@ -25,8 +27,11 @@ pub(crate) fn hub(start: i64) -> HubBuilder<i64> {
 }
 
 /// The handler.
-pub(crate) fn counter(hub: Hub<i64>) -> impl Fn(&Connection) -> Result<()> + Send + Sync + 'static {
-    move |ws| serve(ws, &hub)
+pub(crate) fn counter(
+    hub: Hub<i64>,
+    grant: Grant,
+) -> impl Fn(&Connection) -> Result<()> + Send + Sync + 'static {
+    move |ws| serve(ws, &hub, &grant)
 }
 
 /// Whether the value can be this.
@@ -34,13 +39,17 @@ pub(crate) fn is_value(value: i64) -> bool {
     value.unsigned_abs() <= MAX.unsigned_abs()
 }
 
-fn serve(ws: &Connection, hub: &Hub<i64>) -> Result<()> {
+fn serve(ws: &Connection, hub: &Hub<i64>, grant: &Grant) -> Result<()> {
     let user = hub.register(ws);
     let mut complaints = 0;
     for message in ws {
         let message = message?;
         // A click is the hot path. These two closures hold nothing, so nothing is allocated for them.
-        match parse(&message) {
+        let action = match grant.may_write(ws.path()) {
+            true => parse(&message),
+            false => Err("you may look, not change it"),
+        };
+        match action {
             Ok(Action::Plus) => user.update(|value, clients, id| step(value, 1, clients, id)),
             Ok(Action::Minus) => user.update(|value, clients, id| step(value, -1, clients, id)),
             Err(why) => {

@@ -21,6 +21,15 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
+    /// `may` decides, at any time.
+    pub(crate) fn new(
+        user: Option<Arc<str>>,
+        may: impl Fn(Action, &str) -> bool + Send + Sync + 'static,
+    ) -> Grant {
+        let may: Option<Arc<May>> = Some(Arc::new(may));
+        Grant { user, may }
+    }
+
     /// Where no rules are set.
     pub(crate) const ALL: Grant = Grant {
         user: None,

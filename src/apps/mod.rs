@@ -19,10 +19,12 @@ mod grant;
 
 pub(crate) mod journal;
 
+use std::sync::Arc;
+
 use plainws::{Answer, Hub, Request, Response};
 
 pub(crate) use files::Files;
-pub(crate) use grant::Grant;
+pub(crate) use grant::{Action, Grant};
 pub(crate) use health::Health;
 pub(crate) use pages::Pages;
 pub(crate) use topics::{Figures, Limits, Topics};
@@ -55,7 +57,7 @@ impl App {
 pub(crate) struct Apps {
     hello: Answer,
     clock: Answer,
-    counter: Answer,
+    counter: Hub<i64>,
     topics: Topics,
     pages: Pages,
     health: Health,
@@ -66,15 +68,27 @@ impl Apps {
         Apps {
             hello: Answer::upgrade(hello::hello),
             clock: Answer::upgrade(clock::clock),
-            counter: Answer::upgrade(counter::counter(counter)),
+            counter,
             topics,
             pages,
             health,
         }
     }
 
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
     /// Answers a request at a listener that belongs to `own`, if to any application.
     pub(crate) fn route(&self, request: &Request, own: Option<App>, grant: &Grant) -> Answer {
+        let answer = self.find(request, own, grant);
+        match &grant.user {
+            Some(user) => answer.user(Arc::clone(user)),
+            None => answer,
+        }
+    }
+
+    fn find(&self, request: &Request, own: Option<App>, grant: &Grant) -> Answer {
         let path = request.path();
         if let Some(answer) = self.topics.route(request, &self.pages, grant) {
             return answer;
@@ -92,9 +106,9 @@ impl Apps {
         }
         let named = path.strip_prefix('/').and_then(App::named);
         match (named, own) {
-            (Some(app), _) => self.app(app, request, true),
+            (Some(app), _) => self.app(app, request, true, grant),
             // A proxy may hand on any path; one that looks like a folder is a page, too.
-            (None, Some(app)) => self.app(app, request, path.ends_with('/')),
+            (None, Some(app)) => self.app(app, request, path.ends_with('/'), grant),
             (None, None) if path == "/" && !request.is_upgrade() => {
                 self.pages.index(request).into()
             }
@@ -108,14 +122,14 @@ impl Apps {
     }
 
     /// One URL is both page and socket.
-    fn app(&self, app: App, request: &Request, has_page: bool) -> Answer {
+    fn app(&self, app: App, request: &Request, has_page: bool, grant: &Grant) -> Answer {
         if has_page && !request.is_upgrade() {
             return self.pages.of(app, request).into();
         }
         match app {
             App::Hello => self.hello.clone(),
             App::Clock => self.clock.clone(),
-            App::Counter => self.counter.clone(),
+            App::Counter => Answer::upgrade(counter::counter(self.counter.clone(), grant.clone())),
         }
     }
 }

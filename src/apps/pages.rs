@@ -62,7 +62,6 @@ impl Pages {
 
     /// A form that posts `user` and `password`, or `token`, and `next`, to `/login`. In its query
     /// `next` is where to go then; `error=wrong` and `error=often` are told in words.
-    #[expect(dead_code, reason = "rules of access serve it")]
     pub(crate) fn login(&self, request: &Request) -> Response {
         self.page("login.html", include_str!("../../html/login.html"), request)
     }

@@ -7,6 +7,7 @@ use clap::ArgAction;
 use log::LevelFilter;
 use plainws::Network;
 
+use super::access::AccessFiles;
 use super::keys::KeyFiles;
 use super::listen::{self, Listen};
 use super::logger::LogFormat;
@@ -32,6 +33,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) tls: KeyFiles,
+
+    #[command(flatten)]
+    pub(crate) access: AccessFiles,
 
     /// Serve the files below this folder, index.html for each folder; they come before the bundled
     /// pages, of which hello.html, clock.html, counter.html, topic.html, stream.html and topics.html

@@ -12,6 +12,8 @@ mod keys;
 #[path = "no_keys.rs"]
 mod keys;
 
+mod access;
+
 mod notify;
 
 mod metrics;

@@ -11,6 +11,7 @@ use plainws::{Address, Error, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::access::Access;
 use super::args::Serve;
 use super::keys::Keys;
 use super::listen::{self, Security};
@@ -86,11 +87,21 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
     let owners: Vec<Option<App>> = listeners.iter().map(|(bound, _)| bound.app).collect();
     let figures = Figures::new(&state, &topics);
     let shown = Arc::clone(&figures);
+    let secure = listeners.iter().map(|(_, secure)| *secure).collect();
+    let access = Access::read(args.access, secure)?;
+    let rules = access.clone();
     let mut server = Server::builder(|_| Ok(()))
         .route(move |request| {
-            Some(match figures_path.as_deref() == Some(request.path()) {
-                true => shown.answer(request),
-                false => apps.route(request, owners[request.listener()], &Grant::ALL),
+            let granted = rules
+                .as_ref()
+                .map(|rules| rules.check(request, apps.pages()));
+            Some(match granted.transpose() {
+                Err(answer) => answer,
+                Ok(_) if figures_path.as_deref() == Some(request.path()) => shown.answer(request),
+                Ok(grant) => {
+                    let grant = grant.unwrap_or(Grant::ALL);
+                    apps.route(request, owners[request.listener()], &grant)
+                }
             })
         })
         .max_connections(args.max_connections)
@@ -151,9 +162,15 @@ fn serve(args: Serve) -> plainws::Result<ExitCode> {
             if stopping.is_some() {
                 continue;
             }
-            notify.reloading(|| match &keys {
-                Some(keys) => keys.read_again(),
-                None => info!("SIGHUP: there is no certificate to read again"),
+            notify.reloading(|| {
+                match &keys {
+                    Some(keys) => keys.read_again(),
+                    None if access.is_none() => {
+                        info!("SIGHUP: there is no certificate to read again")
+                    }
+                    None => {}
+                }
+                access.iter().for_each(|access| access.read_again(&server));
             });
             continue;
         }

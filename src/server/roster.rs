@@ -205,6 +205,28 @@ impl Roster {
         }
     }
 
+    /// Starts to close those of the open connections; how many.
+    pub(crate) fn close_some(
+        &self,
+        goodbye: &CloseFrame,
+        which: impl Fn(&Connection) -> bool,
+    ) -> usize {
+        let state = self.state.lock();
+        let open = state
+            .clients
+            .values()
+            .filter_map(|client| match &client.stage {
+                Stage::Open(connection) => Some(connection.clone()),
+                Stage::Opening | Stage::Seated => None,
+            });
+        let open: Vec<Connection> = open.collect();
+        drop(state);
+        let chosen = open.iter().filter(|connection| which(connection));
+        chosen
+            .map(|connection| connection.start_closing(goodbye.clone()))
+            .count()
+    }
+
     /// Gives up on all who are still here.
     pub(crate) fn cut(&self) {
         for client in self.state.lock().clients.values() {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::close::{CloseCode, CloseFrame};
+use crate::connection::Connection;
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::server::metrics::Metrics;
@@ -53,6 +55,19 @@ impl Server {
     /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.roster.connections()
+    }
+
+    /// Starts to close those of the open connections that `which` names, each with this code and reason,
+    /// which may be cut to 123 bytes, and waits for none of them: how many. Their handlers find that
+    /// they are closed, as at a [`shutdown`](Server::shutdown).
+    pub fn close_connections(
+        &self,
+        code: CloseCode,
+        reason: &str,
+        which: impl Fn(&Connection) -> bool,
+    ) -> usize {
+        let goodbye = CloseFrame::cut(code, reason);
+        self.shared.roster.close_some(&goodbye, which)
     }
 
     /// The server's figures of this moment. Asks each connection for its own, so it is meant for

@@ -4,3 +4,4 @@
 pub(crate) mod cert;
 pub(crate) mod connect;
 mod say;
+pub(crate) mod token;

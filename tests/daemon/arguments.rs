@@ -144,7 +144,9 @@ fn limits_and_listeners_have_their_variables_and_defaults_in_the_help() {
 
 #[test]
 fn each_documented_variable_is_read() {
-    let opened = "--html-dir --tls-cert --tls-key --tls-password-file";
+    let opened = "--html-dir --tls-cert --tls-key --tls-password-file --access --users --tokens";
+    let folder = crate::support::files::Folder::new();
+    let rules = folder.write("rules", "");
     // A value that nothing can mean is refused, by its name; every name could be a host's.
     for (flag, (told, _)) in documented("serve") {
         // Every text is a policy, too.
@@ -156,6 +158,9 @@ fn each_documented_variable_is_read() {
         // A key or a password alone is not asked for.
         if ["--tls-key", "--tls-password-file"].contains(&flag.as_str()) {
             command.env("PLAINWS_TLS_CERT", file!());
+        }
+        if ["--users", "--tokens"].contains(&flag.as_str()) {
+            command.env("PLAINWS_ACCESS", &rules);
         }
         command.env(&told.variable, "/no?such thing");
         let (code, lines) = end_of(command);

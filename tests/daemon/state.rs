@@ -261,10 +261,13 @@ fn a_damaged_file_is_exit_code_65_and_left_alone() {
     fs::remove_file(folder.path(NAME)).unwrap();
     folder.fifo(NAME);
     fails(serving(&folder.arg("")), 65, &["not a regular file"]);
-    // A copy that is put back is as good as ever.
+    // A copy that is put back is as good as ever, also behind a link to its directory.
     fs::remove_file(folder.path(NAME)).unwrap();
     folder.write(NAME, &good);
-    let (daemon, port) = counter(&folder, &[]);
+    let other = Folder::new();
+    std::os::unix::fs::symlink(folder.0.path(), other.path("link")).unwrap();
+    let daemon = Daemon::spawn(serving(&other.arg("link")));
+    let port = url_port(&daemon.wait_line("counter at http"));
     assert_eq!(joined(port).1, 2);
     stopped(daemon);
 }

@@ -151,7 +151,7 @@ impl Topics {
                     hub: self.hub.clone(),
                     look: look(kind, name, request, &query, has_events)?,
                     patch: query.patch && kind == Kind::Topic,
-                    may_write: resource.may_write,
+                    grant: grant.clone(),
                 };
                 Ok(match has_events {
                     true => Answer::events(move |events| socket.events(events)),

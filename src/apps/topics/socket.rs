@@ -24,7 +24,7 @@ pub(super) struct Socket {
     pub(super) look: Look,
     /// What it sends are merge patches.
     pub(super) patch: bool,
-    pub(super) may_write: bool,
+    pub(super) grant: Grant,
 }
 
 impl Socket {
@@ -34,7 +34,7 @@ impl Socket {
         for message in ws {
             let message = message?;
             let name = Arc::clone(&self.look.name);
-            if !self.may_write {
+            if !self.grant.may_write(ws.path()) {
                 viewer.update(move |board, clients, id| {
                     board.figures.refused(&Refused::ReadOnly);
                     tell(clients, id, form, Refused::ReadOnly);

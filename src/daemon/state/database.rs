@@ -200,9 +200,8 @@ fn create(directory: &Path) -> Result<(), Error> {
 }
 
 fn connect(path: &Path) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // Not NOFOLLOW: with systemd's DynamicUser= the directory itself is behind a symbolic link.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     set(&connection, true)?;
     // One process has it, so that no memory need be shared. A page cache of 256 KiB is plenty.
