@@ -63,7 +63,9 @@ impl Pages {
     /// A form that posts `user` and `password`, or `token`, and `next`, to `/login`. In its query
     /// `next` is where to go then; `error=wrong` and `error=often` are told in words.
     pub(crate) fn login(&self, request: &Request) -> Response {
-        self.page("login.html", include_str!("../../html/login.html"), request)
+        let page = self.page("login.html", include_str!("../../html/login.html"), request);
+        // Otherwise the browser hides where the form comes from, as if it were another site's.
+        page.header("Referrer-Policy", "same-origin")
     }
 
     /// What pages, bundled ones and people's own, connect with, and draw numbers with. Pages look for

@@ -63,8 +63,11 @@ impl Rules {
             (_, None) if !request.only_reads() && is_foreign() => false,
             (None, None) => true,
             // A page from disk has no origin, nor has a form in a sandboxed frame of any site: it may
-            // talk, but not post.
-            (None, Some("null")) => request.only_reads(),
+            // talk, but not post, unless the browser knows better: a page of ours that hides where it
+            // is (Referrer-Policy) says so, too.
+            (None, Some("null")) => {
+                request.only_reads() || request.header("Sec-Fetch-Site") == Some("same-origin")
+            }
             (None, Some(origin)) => is_same_host(origin, request.header("Host")),
             (Some(allowed), None) => allowed.iter().any(|o| o == "none"),
             (Some(allowed), Some(origin)) => allowed.iter().any(|o| is_same_origin(o, origin)),

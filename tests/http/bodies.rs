@@ -187,6 +187,8 @@ fn a_page_of_another_site_changes_nothing() {
         ("|Origin: https://a.example", false, true),
         ("|Origin: https://b.example", false, false),
         ("|Origin: null", false, false),
+        ("|Origin: null|Sec-Fetch-Site: same-origin", true, false),
+        ("|Origin: null|Sec-Fetch-Site: cross-site", false, false),
         ("|Origin: SELF", true, false),
         ("|Origin: SELF|Sec-Fetch-Site: same-origin", true, false),
         ("|Sec-Fetch-Site: cross-site", false, false),

@@ -17,6 +17,7 @@ mod connect;
 mod django;
 /// SIGKILL at each step of saving, by strace.
 mod kills;
+mod login;
 /// A real nginx in front: pages and sockets over TLS, addresses, idle connections.
 mod nginx;
 /// Chromium with pages of one's own.

@@ -153,6 +153,8 @@ impl Files {
             .header("Last-Modified", date)
             .header("Vary", "Accept-Encoding")
             .header("Content-Security-Policy", self.policy.clone())
+            // A form on a page would otherwise seem to be another site's.
+            .header("Referrer-Policy", "same-origin")
     }
 
     /// A compressed copy beside the file, if the client takes it and it is not older.
