@@ -31,6 +31,7 @@ mod systemd;
 /// TLS with Python, the `openssl` tool, curl and Chromium.
 mod tls;
 /// Chromium with the pages of topics and streams.
+mod topics;
 mod topics_pages;
 /// The last one: nothing is left behind.
 #[path = "../zz.rs"]
