@@ -36,6 +36,10 @@ impl Grant {
         may: None,
     };
 
+    pub(crate) fn is_all(&self) -> bool {
+        self.may.is_none()
+    }
+
     pub(crate) fn may_read(&self, path: &str) -> bool {
         self.may(Action::Read, path)
     }

@@ -111,7 +111,7 @@ impl Clients {
                 self.touched.push(id);
             }
             let frame = CloseFrame::cut(code, reason);
-            member.closing.get_or_insert(frame);
+            member.closing.get_or_insert_with(|| Box::new(frame));
         }
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Member {
     some: Vec<(usize, usize)>,
     pub(super) rooms: Vec<Name>,
     /// It is closed with this behind the batch.
-    pub(super) closing: Option<CloseFrame>,
+    pub(super) closing: Option<Box<CloseFrame>>,
 }
 
 impl Member {
@@ -61,7 +61,7 @@ impl Member {
         // One that once had to be large is given back.
         self.some.shrink_to(8);
         if let Some(closing) = self.closing.take() {
-            self.outbox.close(closing);
+            self.outbox.close(*closing);
         }
     }
 
