@@ -198,9 +198,12 @@ fn reloaded(container: &Container) {
 
 /// The journal files the daemon's lines under their priorities, and has the only timestamp.
 fn logged(container: &Container) {
-    let errors = said(container, "err");
     let stays = |line: &String| line.contains("the old certificate stays in force");
-    assert!(errors.iter().any(stays), "{errors:#?}");
+    let errors = wait_until(
+        "the error in the journal, which takes its time",
+        PATIENCE,
+        || Some(said(container, "err")).filter(|errors| errors.iter().any(stays)),
+    );
     assert!(
         errors.iter().all(|l| l.starts_with("[ERROR] ")),
         "{errors:#?}"
@@ -229,12 +232,15 @@ fn activated(container: &Container) {
     let _client = counter(container, COUNTER, &[]);
     assert_eq!(container.property("ActiveState"), "active");
     // What is beyond the socket's ports is bound by the daemon.
-    let said = said(container, "info").join("\n");
-    assert!(said.contains("handed over: 127.0.0.1:6789"), "{said}");
-    assert!(
-        said.contains("counter at https://127.0.0.1:6443/"),
-        "{said}"
-    );
+    // The journal takes its time.
+    wait_until("the listeners in the journal", PATIENCE, || {
+        let said = said(container, "info").join("\n");
+        let told = [
+            "handed over: 127.0.0.1:6789",
+            "counter at https://127.0.0.1:6443/",
+        ];
+        told.iter().all(|line| said.contains(line)).then_some(())
+    });
 }
 
 /// Clients that come while the service restarts, or after a kill, wait and are served.
