@@ -253,6 +253,37 @@ fn sockets_follow_the_rules_also_those_that_are_read_again() {
     stream.rest();
     assert_eq!(looking.recv().unwrap(), "3", "who may look still does");
     assert_eq!(site.ask("GET /topics", ANN).status, 401);
+    // A token that is gone: what it opened is closed, and its login, too.
+    let cron = format!("Bearer {}", site.token);
+    site.folder
+        .write("rules", "allow token:cron read,write /\n");
+    site.daemon.signal("HUP");
+    wait_until("its right", PATIENCE, || {
+        let lines = format!("|Authorization: {cron}");
+        (site.ask("GET /topics", &lines).status == 200).then_some(())
+    });
+    let form = format!("token={}&next=%2F", site.token);
+    let line = format!("POST /login HTTP/1.1|Content-Length: {}", form.len());
+    let back = exchange(site.port, hosted(&line) + &form);
+    let cookie = back
+        .header("Set-Cookie")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap();
+    let by = |name: &str, value: &str| Client::builder().header(name, value);
+    let sockets = [("Authorization", &*cron), ("Cookie", cookie)]
+        .map(|(name, value)| by(name, value).connect(&url("/topic/a")).unwrap());
+    site.folder.write("tokens", "");
+    site.daemon.signal("HUP");
+    for ws in &sockets {
+        assert_eq!(end(ws).received.unwrap().code.0, 1008);
+    }
+    assert_eq!(
+        site.ask("GET /topics", &format!("|Cookie: {cookie}"))
+            .status,
+        401
+    );
 }
 
 #[test]

@@ -40,6 +40,9 @@ pub(crate) fn is_value(value: i64) -> bool {
 }
 
 fn serve(ws: &Connection, hub: &Hub<i64>, grant: &Grant) -> Result<()> {
+    if !grant.admits(ws)? {
+        return Ok(());
+    }
     let user = hub.register(ws);
     let mut complaints = 0;
     for message in ws {

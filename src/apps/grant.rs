@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use plainws::{CloseCode, Connection};
+
 /// What a client wants to do at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -38,6 +40,20 @@ impl Grant {
 
     pub(crate) fn is_all(&self) -> bool {
         self.may.is_none()
+    }
+
+    /// Whether a connection may stay, asked once it is open: the rules may have changed while it opened.
+    /// One that may not is closed.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is closed or lost already.
+    pub(crate) fn admits(&self, ws: &Connection) -> plainws::Result<bool> {
+        let admits = self.may_read(ws.path());
+        if !admits {
+            ws.close(CloseCode::POLICY, "access was revoked")?;
+        }
+        Ok(admits)
     }
 
     pub(crate) fn may_read(&self, path: &str) -> bool {

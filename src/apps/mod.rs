@@ -130,6 +130,14 @@ impl Apps {
             return self.pages.of(app, request).into();
         }
         match app {
+            // Its rules may change while it opens.
+            App::Clock if !grant.is_all() => {
+                let grant = grant.clone();
+                Answer::upgrade(move |ws| match grant.admits(ws)? {
+                    true => clock::clock(ws),
+                    false => Ok(()),
+                })
+            }
             App::Hello => self.hello.clone(),
             App::Clock => self.clock.clone(),
             App::Counter if grant.is_all() => self.counter.clone(),

@@ -29,6 +29,9 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn serve(&self, ws: &Connection) -> Result<()> {
+        if !self.grant.admits(ws)? {
+            return Ok(());
+        }
         let viewer = self.join(ws);
         let (kind, form, patch) = (self.look.kind, self.look.form, self.patch);
         for message in ws {
@@ -58,6 +61,9 @@ impl Socket {
 
     /// Until the client is gone.
     pub(super) fn events(&self, events: &Connection) -> Result<()> {
+        if !self.grant.admits(events)? {
+            return Ok(());
+        }
         let _viewer = self.join(events);
         until_gone(events)
     }
@@ -80,6 +86,9 @@ pub(super) struct Below {
 
 impl Below {
     pub(super) fn serve(&self, ws: &Connection) -> Result<()> {
+        if !self.grant.admits(ws)? {
+            return Ok(());
+        }
         let viewer = self.join(ws);
         for message in ws {
             let parsed = self.parse(&message?);
@@ -99,6 +108,9 @@ impl Below {
     }
 
     pub(super) fn events(&self, events: &Connection) -> Result<()> {
+        if !self.grant.admits(events)? {
+            return Ok(());
+        }
         let _viewer = self.join(events);
         until_gone(events)
     }

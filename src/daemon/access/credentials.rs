@@ -44,6 +44,8 @@ pub(super) struct Credentials {
     users: HashMap<String, String>,
     tokens: HashMap<String, Hash>,
     remembered: Lock<HashSet<Hash>>,
+    /// For a name that nobody has: the answer must not take less time.
+    nobody: String,
 }
 
 impl Credentials {
@@ -59,6 +61,9 @@ impl Credentials {
                 return Err(format!(
                     "line {number}: the password of {name:?} has no bcrypt hash; htpasswd -B makes one"
                 ));
+            }
+            if self.nobody.is_empty() {
+                self.nobody = hash.to_owned();
             }
             if self
                 .users
@@ -103,20 +108,29 @@ impl Credentials {
         !self.tokens.is_empty()
     }
 
-    /// Takes the time of bcrypt, unless the password was right lately.
-    pub(super) fn user(&self, name: &str, password: &str) -> Option<Who> {
+    /// Whether this was right lately.
+    pub(super) fn remembers(&self, name: &str, password: &str) -> Option<Who> {
         let known = self.users.get(name)?;
-        let seen = hash(&[name, password, known].join("\0"));
-        if !self.remembered.lock().contains(&seen) {
-            if !bcrypt::verify(password, known).unwrap_or(false) {
-                return None;
-            }
-            let mut remembered = self.remembered.lock();
-            if remembered.len() >= MAX_REMEMBERED {
-                remembered.clear();
-            }
-            remembered.insert(seen);
+        let is_remembered = self
+            .remembered
+            .lock()
+            .contains(&seen(name, password, known));
+        is_remembered.then(|| Who::user(name))
+    }
+
+    /// Takes the time of bcrypt, whoever it is.
+    pub(super) fn user(&self, name: &str, password: &str) -> Option<Who> {
+        let found = self.users.get(name);
+        let known = found.unwrap_or(&self.nobody);
+        let is_right = bcrypt::verify(password, known).unwrap_or(false);
+        if found.is_none() || !is_right {
+            return None;
         }
+        let mut remembered = self.remembered.lock();
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(seen(name, password, known));
         Some(Who::user(name))
     }
 
@@ -139,6 +153,10 @@ impl Credentials {
             Who::Token(name) => self.tokens.get(name).copied(),
         }
     }
+}
+
+fn seen(name: &str, password: &str, known: &str) -> Hash {
+    hash(&[name, password, known].join("\0"))
 }
 
 pub(super) fn hash(text: &str) -> Hash {
@@ -171,11 +189,9 @@ mod tests {
             .add_tokens(&format!("cron sha256:{hex}\n"))
             .expect("tokens");
         assert_eq!(credentials.user("ann", "secret"), Some(Who::user("ann")));
-        assert_eq!(
-            credentials.user("ann", "secret"),
-            Some(Who::user("ann")),
-            "again"
-        );
+        let again = credentials.remembers("ann", "secret");
+        assert_eq!(again, Some(Who::user("ann")));
+        assert_eq!(credentials.remembers("ann", "Secret"), None);
         for (name, password) in [("ann", "Secret"), ("ann", ""), ("bob", "secret"), ("", "")] {
             assert_eq!(credentials.user(name, password), None, "{name} {password}");
         }

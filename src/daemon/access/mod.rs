@@ -13,6 +13,7 @@ mod rules;
 
 mod credentials;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,8 @@ struct Inner {
     files: AccessFiles,
     state: Lock<Arc<State>>,
     sessions: Sessions,
+    /// Held by who tries a secret that is not known to be right.
+    turn: Lock<()>,
     failures: Failures,
     /// Which listeners have TLS.
     secure: Vec<bool>,
@@ -70,6 +73,14 @@ struct Inner {
 struct State {
     rules: Rules,
     credentials: Credentials,
+}
+
+/// What a client proves itself with.
+enum Secret {
+    Password(String, String),
+    Token(String),
+    /// A scheme that is not known here.
+    Unknown,
 }
 
 /// What a request proves.
@@ -92,6 +103,7 @@ impl Access {
             files,
             state: Lock::new(Arc::new(state)),
             sessions: Sessions::default(),
+            turn: Lock::default(),
             failures: Failures::default(),
             secure,
         }))))
@@ -198,25 +210,55 @@ impl Inner {
             let known = session.and_then(|secret| self.sessions.find(secret, credentials));
             return known.map_or(Proved::Nobody, Proved::Known);
         };
-        if counts && self.failures.are_many(request.client_ip()) {
-            return Proved::Wait;
-        }
         let (scheme, value) = authorization.split_once(' ').unwrap_or_default();
-        let known = if scheme.eq_ignore_ascii_case("Bearer") {
-            credentials.token(value.trim())
+        let secret = if scheme.eq_ignore_ascii_case("Bearer") {
+            Secret::Token(value.trim().to_owned())
         } else if scheme.eq_ignore_ascii_case("Basic") {
             let pair = BASE64.decode(value.trim().as_bytes()).unwrap_or_default();
             let pair = String::from_utf8(pair).unwrap_or_default();
             let (name, password) = pair.split_once(':').unwrap_or_default();
-            credentials.user(name, password)
+            Secret::Password(name.to_owned(), password.to_owned())
         } else {
-            None
+            Secret::Unknown
         };
-        match known {
+        self.tried(
+            &secret,
+            credentials,
+            request.client_ip().filter(|_| counts),
+            counts,
+        )
+    }
+
+    /// Tries a secret; what is wrong counts against the address.
+    fn tried(
+        &self,
+        secret: &Secret,
+        credentials: &Credentials,
+        address: Option<IpAddr>,
+        counts: bool,
+    ) -> Proved {
+        let quick = match secret {
+            Secret::Token(token) => credentials.token(token),
+            Secret::Password(name, password) => credentials.remembers(name, password),
+            Secret::Unknown => None,
+        };
+        if let Some(who) = quick {
+            return Proved::Known(who);
+        }
+        // One at a time: who tries many at once must not get more tries, nor all of the processor.
+        let _turn = self.turn.lock();
+        if counts && self.failures.are_many(address) {
+            return Proved::Wait;
+        }
+        let slow = match secret {
+            Secret::Password(name, password) => credentials.user(name, password),
+            Secret::Token(_) | Secret::Unknown => None,
+        };
+        match slow {
             Some(who) => Proved::Known(who),
             None => {
                 if counts {
-                    self.failures.add(request.client_ip());
+                    self.failures.add(address);
                 }
                 Proved::Wrong
             }
@@ -242,18 +284,20 @@ impl Inner {
     }
 
     fn log_in(&self, request: &Request, form: &Form) -> Response {
-        let address = request.client_ip();
-        if self.failures.are_many(address) {
-            return login::to_form(request, Some("often"), &form.next);
-        }
         let state = Arc::clone(&self.state.lock());
-        let who = match form.token.is_empty() {
-            true => state.credentials.user(&form.user, &form.password),
-            false => state.credentials.token(form.token.trim()),
+        let secret = match form.token.is_empty() {
+            true => Secret::Password(form.user.clone(), form.password.clone()),
+            false => Secret::Token(form.token.trim().to_owned()),
         };
-        let proof = who.as_ref().and_then(|who| state.credentials.proof(who));
-        let (Some(who), Some(proof)) = (who, proof) else {
-            self.failures.add(address);
+        let tried = self.tried(&secret, &state.credentials, request.client_ip(), true);
+        let who = match tried {
+            Proved::Known(who) => who,
+            Proved::Wait => return login::to_form(request, Some("often"), &form.next),
+            Proved::Wrong | Proved::Nobody => {
+                return login::to_form(request, Some("wrong"), &form.next);
+            }
+        };
+        let Some(proof) = state.credentials.proof(&who) else {
             return login::to_form(request, Some("wrong"), &form.next);
         };
         let secret = self.sessions.start(who, proof);

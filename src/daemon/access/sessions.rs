@@ -45,10 +45,57 @@ impl Sessions {
     pub(super) fn find(&self, secret: &str, credentials: &Credentials) -> Option<Who> {
         let mut sessions = self.0.lock();
         // By its hash: what a search tells by its time is of no use.
-        let session = sessions.get_mut(&hash(secret))?;
-        let valid =
-            session.seen.elapsed() < IDLE && credentials.proof(&session.who) == Some(session.proof);
-        session.seen = Instant::now();
-        valid.then(|| session.who.clone())
+        let key = hash(secret);
+        let session = sessions.get_mut(&key)?;
+        let is_fresh = session.seen.elapsed() < IDLE;
+        if is_fresh && credentials.proof(&session.who) == Some(session.proof) {
+            session.seen = Instant::now();
+            return Some(session.who.clone());
+        }
+        // For good, whatever the files say later.
+        sessions.remove(&key);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    #[test]
+    fn a_session_ends_for_good() {
+        let mut credentials = Credentials::default();
+        let line = format!("cron sha256:{}", HEXLOWER.encode(&hash("abc")));
+        credentials.add_tokens(&line).expect("a token");
+        let cron = Who::token("cron");
+        let sessions = Sessions::default();
+        let start = || sessions.start(cron.clone(), hash("abc"));
+        let secret = start();
+        assert_eq!(sessions.find(&secret, &credentials), Some(cron.clone()));
+        assert_eq!(sessions.find("nonsense", &credentials), None);
+        // It has not come for long, or the token is gone, and there again.
+        let old = Instant::now().checked_sub(IDLE);
+        if let Some(old) = old {
+            sessions
+                .0
+                .lock()
+                .values_mut()
+                .for_each(|session| session.seen = old);
+            assert_eq!(sessions.find(&secret, &credentials), None);
+            assert_eq!(
+                sessions.find(&secret, &credentials),
+                None,
+                "and does not come back"
+            );
+        }
+        let secret = start();
+        assert_eq!(sessions.find(&secret, &Credentials::default()), None);
+        assert_eq!(sessions.find(&secret, &credentials), None);
+        for _ in 0..MOST + 5 {
+            start();
+        }
+        assert_eq!(sessions.0.lock().len(), MOST);
     }
 }
