@@ -143,6 +143,8 @@ impl State {
         }
         let lost = |failed: Failed| Error::other(format!("{failed}: the value {value} is lost"));
         store.flush().map_err(lost)?;
+        // Here, and not when the last thread has let go of it: the process may end before.
+        store.close();
         Ok(Some(value))
     }
 }

@@ -43,7 +43,7 @@ struct Inner {
     name: String,
     /// Held while writing, which may take long: only who waits for the disk anyway takes it, and
     /// takes it before `pending`.
-    database: Lock<Database>,
+    database: Lock<Option<Database>>,
     /// Held for a moment only.
     pending: Lock<Pending>,
     /// Wakes the store's thread.
@@ -72,7 +72,7 @@ impl Store {
         let inner = Arc::new(Inner {
             name: database.path.display().to_string(),
             pending: Lock::new(Pending::new()),
-            database: Lock::new(database),
+            database: Lock::new(Some(database)),
             changed: Signal::new(),
         });
         let own = Arc::clone(&inner);
@@ -118,6 +118,11 @@ impl Store {
     /// [`save`](Store::save).
     pub(crate) fn flush(&self) -> Result<(), Failed> {
         self.inner.write()
+    }
+
+    /// Closes the database in order, whoever still has the store: what comes later is not saved.
+    pub(crate) fn close(&self) {
+        drop(self.inner.database.lock().take());
     }
 
     /// Whether the last try to save has failed, or has been going on for more than 10 seconds, so
@@ -170,7 +175,10 @@ impl Inner {
             pending.written_at = Some(Instant::now());
             pending.is_writing = true;
             drop(pending);
-            written = database.write(&batch);
+            written = match &mut *database {
+                Some(database) => database.write(&batch),
+                None => Err(Failed::Io(format!("{} is closed", self.name))),
+            };
             pending = self.pending.lock();
             pending.is_writing = false;
             match &written {
