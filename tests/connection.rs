@@ -495,6 +495,8 @@ fn with_backlog(role: Role) -> Pair {
         role,
         Options {
             backlog: Some(64 * 1024),
+            // On a busy machine it takes its time until the slow one reads its close frame.
+            close_timeout: Some(PATIENCE),
             ..Options::default()
         },
     )

@@ -83,7 +83,9 @@ fn a_stream_that_a_client_does_not_read_fills_its_backlog_and_closes_it() {
         metrics.clients == 0 && metrics.backlog_bytes == 0
     });
     assert_eq!(server.metrics().slow_closed, 1, "it stays counted");
-    assert!(hub.broadcasts() >= sent, "{}", hub.broadcasts());
+    // The last one may have come when nobody was there any more.
+    let counted = hub.broadcasts();
+    assert!((1..=sent).contains(&counted), "{counted} of {sent}");
 }
 
 #[test]
