@@ -273,6 +273,66 @@ fn a_damaged_file_is_exit_code_65_and_left_alone() {
 }
 
 #[test]
+fn a_log_that_a_kill_left_is_no_beginning() {
+    let folder = Folder::new();
+    let (daemon, port) = counter(&folder, &["--sync", "always"]);
+    assert_eq!(add(&joined(port).0, 7), 7);
+    // By SIGKILL.
+    drop(daemon);
+    fs::rename(folder.path(NAME), folder.path("away")).unwrap();
+    let log = fs::read(folder.path("plainws.db-wal")).unwrap();
+    assert!(!log.is_empty());
+    fails(
+        serving(&folder.arg("")),
+        65,
+        &["[ERROR]", "plainws.db-wal", "put the database back"],
+    );
+    assert_eq!(folder.names(), ["away", "plainws.db-wal"]);
+    assert!(
+        fs::read(folder.path("plainws.db-wal")).unwrap() == log,
+        "left alone"
+    );
+    fs::rename(folder.path("away"), folder.path(NAME)).unwrap();
+    let (daemon, port) = counter(&folder, &[]);
+    assert_eq!(joined(port).1, 7);
+    stopped(daemon);
+}
+
+#[test]
+fn what_is_deleted_gives_its_room_back() {
+    use crate::support::raw::exchange;
+    let folder = Folder::new();
+    let dir = folder.arg("");
+    let args = [
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--sync=always",
+        "--state-dir",
+        &dir,
+    ];
+    let daemon = plainws(&args);
+    let port = url_port(&daemon.wait_line("index at "));
+    let body = "x".repeat(60_000);
+    let each = |method: &str, body: &str| {
+        for n in 0..60 {
+            let length = body.len();
+            let head = format!(
+                "{method} /topic/{n} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n"
+            );
+            assert_eq!(exchange(port, head + body).status, 204);
+        }
+    };
+    each("PUT", &body);
+    each("DELETE", "");
+    stopped(daemon);
+    let size = fs::metadata(folder.path(NAME)).unwrap().len();
+    assert!(
+        size < 1_200_000,
+        "{size} bytes of 3.6 million are still taken"
+    );
+}
+
+#[test]
 fn topics_and_streams_survive_a_restart_with_their_past() {
     use crate::support::raw::exchange;
     let folder = Folder::new();

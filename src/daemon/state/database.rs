@@ -56,6 +56,7 @@ impl Database {
         let lock = lock(directory)?;
         let path = directory.join(NAME);
         if !exists(&path)? {
+            check_no_log(&path)?;
             create(directory).map_err(|error| error.at(&path))?;
         }
         let connection = connect(&path).map_err(|error| error.at(&path))?;
@@ -113,7 +114,10 @@ impl Database {
             .connection
             .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if free > MAX_FREE {
-            self.connection.execute_batch("PRAGMA incremental_vacuum")?;
+            // Each step gives back one page.
+            let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
+            let mut steps = vacuum.query([])?;
+            while steps.next()?.is_some() {}
         }
         Ok(())
     }
@@ -175,6 +179,22 @@ fn exists(path: &Path) -> Result<bool, Failed> {
         _ => return Ok(true),
     };
     Err(Error::Damaged(why.to_owned()).at(path))
+}
+
+/// A log without its database would be taken for that of a new one, and bring back what it has.
+fn check_no_log(path: &Path) -> Result<(), Failed> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match std::fs::symlink_metadata(&log) {
+        Ok(metadata) if metadata.len() > 0 => {
+            let (path, log) = (path.display(), Path::new(&log).display());
+            Err(Failed::Damaged(format!(
+                "{path} is not there, but {log} is, which belongs to it: put the database back, or move \
+                 that away, too, to start anew"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes a database with its tables, and then gives it its name.
@@ -290,8 +310,8 @@ impl Error {
         let path = path.display();
         match self {
             Error::Damaged(why) => Failed::Damaged(format!(
-                "{path} is damaged, {why}; it is left as it is: restore a copy, try `sqlite3 {path} \
-                 .recover`, or move it and {path}-wal away to start anew"
+                "{path} is damaged, {why}; it is left as it is: try `sqlite3 {path} .recover`, or move it \
+                 and {path}-wal away, to put a copy there or to start anew"
             )),
             Error::Io(why) => Failed::Io(format!("cannot use {path}: {why}")),
         }
