@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 /// What has changed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Change {
     Counter(i64),
     /// The newest entry of a topic or stream; those with numbers below `first` are kept no more.
@@ -22,7 +22,7 @@ pub(crate) enum Change {
     Floor(u64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Topic,
     Stream,

@@ -1,16 +1,20 @@
 //! `Batch`: what is still to be written, folded together: of a counter the last value, of a topic or
-//! stream what it would have on disk. So it never holds more than the applications do.
+//! stream what it would have on disk. So it holds no more than the applications do, and the names of
+//! what is to be taken off the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::apps::journal::{Change, Entry, Kind};
+
+/// A topic or stream.
+pub(super) type Key = (Kind, Arc<str>);
 
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) counter: Option<i64>,
     pub(super) floor: Option<u64>,
-    pub(super) series: BTreeMap<(Kind, Arc<str>), Series>,
+    pub(super) series: BTreeMap<Key, Series>,
 }
 
 /// What happens to one topic or stream.
@@ -28,7 +32,8 @@ impl Batch {
         self.counter.is_none() && self.floor.is_none() && self.series.is_empty()
     }
 
-    pub(super) fn add(&mut self, change: Change) {
+    /// `on_disk` is what the disk may have; what it has not need not be deleted there.
+    pub(super) fn add(&mut self, change: Change, on_disk: &HashSet<Key>) {
         match change {
             Change::Counter(value) => self.counter = Some(value),
             Change::Floor(floor) => self.floor = Some(floor),
@@ -44,6 +49,9 @@ impl Batch {
                     entries: vec![entry],
                 };
                 self.series.entry((kind, name)).or_default().add(newer);
+            }
+            Change::Deleted { kind, name } if !on_disk.contains(&(kind, Arc::clone(&name))) => {
+                self.series.remove(&(kind, name));
             }
             Change::Deleted { kind, name } => {
                 let series = self.series.entry((kind, name)).or_default();
@@ -98,54 +106,42 @@ mod tests {
         }
     }
 
-    fn of(changes: Vec<Change>) -> Batch {
+    fn gone() -> Change {
+        Change::Deleted {
+            kind: Kind::Topic,
+            name: "a".into(),
+        }
+    }
+
+    fn of(changes: &[Change], on_disk: &HashSet<Key>) -> Batch {
         let mut batch = Batch::default();
-        changes.into_iter().for_each(|change| batch.add(change));
+        let changes = changes.iter().cloned();
+        changes.for_each(|change| batch.add(change, on_disk));
         batch
     }
 
     #[test]
     fn what_is_gone_before_it_was_written_is_not_written() {
-        let gone = || Change::Deleted {
-            kind: Kind::Topic,
-            name: "a".into(),
-        };
+        let key: Key = (Kind::Topic, "a".into());
+        let on_disk = HashSet::from([key.clone()]);
         let rows = [
             (vec![set(1, 1), set(2, 1), set(3, 2)], false, 2, vec![2, 3]),
             (vec![set(1, 1), gone()], true, 0, vec![]),
             (vec![set(1, 1), gone(), set(2, 2)], true, 2, vec![2]),
         ];
         for (changes, deleted, first, ids) in rows {
-            let text = format!("{changes:?}");
             // At once, and cut in two at each place, as after a write that failed.
-            for cut in 0..=ids.len() {
-                let changes = text_of(&changes);
-                let (older, newer) = changes.split_at(cut.min(changes.len()));
-                let mut batch = of(older.iter().map(|make| make()).collect());
-                batch.add_all(of(newer.iter().map(|make| make()).collect()));
-                let series = &batch.series[&(Kind::Topic, Arc::from("a"))];
+            for cut in 0..=changes.len() {
+                let (older, newer) = changes.split_at(cut);
+                let mut batch = of(older, &on_disk);
+                batch.add_all(of(newer, &on_disk));
+                let series = &batch.series[&key];
                 let got: Vec<u64> = series.entries.iter().map(|entry| entry.id).collect();
                 let found = (series.deleted, series.first, got);
-                assert_eq!(found, (deleted, first, ids.clone()), "{text}");
+                assert_eq!(found, (deleted, first, ids.clone()), "{changes:?} at {cut}");
             }
         }
-    }
-
-    type Make = Box<dyn Fn() -> Change>;
-
-    fn text_of(changes: &[Change]) -> Vec<Make> {
-        let make = |change: &Change| -> Make {
-            match change {
-                Change::Entry { entry, first, .. } => {
-                    let (id, first) = (entry.id, *first);
-                    Box::new(move || set(id, first))
-                }
-                _ => Box::new(|| Change::Deleted {
-                    kind: Kind::Topic,
-                    name: "a".into(),
-                }),
-            }
-        };
-        changes.iter().map(make).collect()
+        // Of what the disk has not nothing is left to do.
+        assert!(of(&[set(1, 1), gone()], &HashSet::new()).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 //! In come changes, from any thread; out they go to the database, by the store's own thread
 //! (`ws-store`) at most once a second, or by a caller that must have them on disk.
 
+use std::collections::HashSet;
 use std::mem;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, warn};
 
-use super::batch::Batch;
+use super::batch::{Batch, Key};
 use super::database::Database;
 use super::failed::Failed;
 use crate::apps::journal::{Change, Saved};
@@ -53,6 +54,9 @@ struct Inner {
 /// What is still to be written, and how writing goes.
 struct Pending {
     changes: Batch,
+    /// The topics and streams that the disk has, or may have, as a write of them has been tried: a disk
+    /// that fails may have taken it all the same.
+    on_disk: HashSet<Key>,
     written_at: Option<Instant>,
     is_writing: bool,
     /// Set while saving fails: how long to wait before the next try.
@@ -69,9 +73,11 @@ impl Store {
     /// Opens the state in `directory`, which must be there, and returns what was saved before.
     pub(crate) fn open(directory: &Path) -> Result<(Store, Saved), Failed> {
         let (database, saved) = Database::open(directory)?;
+        let on_disk = saved.entries.iter();
+        let on_disk = on_disk.map(|(kind, name, _)| (*kind, Arc::clone(name)));
         let inner = Arc::new(Inner {
             name: database.path.display().to_string(),
-            pending: Lock::new(Pending::new()),
+            pending: Lock::new(Pending::new(on_disk.collect())),
             database: Lock::new(Some(database)),
             changed: Signal::new(),
         });
@@ -157,9 +163,14 @@ impl Inner {
     fn put(&self, changes: impl IntoIterator<Item = Change>) -> bool {
         let mut pending = self.pending.lock();
         let before = pending.is_unsaved();
+        let Pending {
+            changes: batch,
+            on_disk,
+            ..
+        } = &mut *pending;
         changes
             .into_iter()
-            .for_each(|change| pending.changes.add(change));
+            .for_each(|change| batch.add(change, on_disk));
         !before && pending.is_unsaved()
     }
 
@@ -171,6 +182,7 @@ impl Inner {
         let mut written = Ok(());
         while written.is_ok() && pending.is_unsaved() {
             let mut batch = mem::take(&mut pending.changes);
+            pending.expect(&batch);
             let recovering = pending.pause.is_some();
             pending.written_at = Some(Instant::now());
             pending.is_writing = true;
@@ -182,7 +194,7 @@ impl Inner {
             pending = self.pending.lock();
             pending.is_writing = false;
             match &written {
-                Ok(()) => pending.succeeded(&self.name),
+                Ok(()) => pending.succeeded(&batch, &self.name),
                 Err(error) => {
                     // What came meanwhile is newer.
                     batch.add_all(mem::take(&mut pending.changes));
@@ -223,9 +235,10 @@ impl Inner {
 }
 
 impl Pending {
-    fn new() -> Pending {
+    fn new(on_disk: HashSet<Key>) -> Pending {
         Pending {
             changes: Batch::default(),
+            on_disk,
             written_at: None,
             is_writing: false,
             pause: None,
@@ -259,7 +272,21 @@ impl Pending {
             })
     }
 
-    fn succeeded(&mut self, name: &str) {
+    /// A batch is about to be written.
+    fn expect(&mut self, batch: &Batch) {
+        let written = batch
+            .series
+            .iter()
+            .filter(|(_, series)| !series.entries.is_empty());
+        self.on_disk.extend(written.map(|(key, _)| key.clone()));
+    }
+
+    fn succeeded(&mut self, batch: &Batch, name: &str) {
+        for (key, series) in &batch.series {
+            if series.entries.is_empty() {
+                self.on_disk.remove(key);
+            }
+        }
         self.saves += 1;
         self.pause = None;
         if std::mem::take(&mut self.told) {
