@@ -15,6 +15,8 @@ mod apps;
 // part of its interface.
 mod units;
 
+mod percent;
+
 mod file;
 
 mod escaped;

@@ -27,6 +27,8 @@ mod escaped;
 mod file;
 #[path = "../src/lock.rs"]
 mod lock;
+#[path = "../src/percent.rs"]
+mod percent;
 #[path = "../src/tools/mod.rs"]
 mod tools;
 #[path = "../src/units.rs"]

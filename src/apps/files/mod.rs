@@ -21,6 +21,7 @@ use plainws::{Request, Response};
 use crate::complaint::Complaint;
 use crate::escaped::Escaped;
 use crate::lock::Lock;
+use crate::percent;
 use open::Opened;
 use range::Asked;
 
@@ -209,28 +210,18 @@ fn decoded(path: &str) -> Option<PathBuf> {
         return Some(found);
     }
     for part in path.split('/') {
-        let part = percent_decoded(part)?;
-        if part.is_empty() || part[0] == b'.' || part.contains(&0) || part.contains(&b'/') {
+        let (part, is_valid) = percent::decoded(part.as_bytes());
+        if !is_valid
+            || part.is_empty()
+            || part[0] == b'.'
+            || part.contains(&0)
+            || part.contains(&b'/')
+        {
             return None;
         }
         found.push(OsString::from_vec(part));
     }
     Some(found)
-}
-
-/// RFC 3986, section 2.1.
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::new();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        out.push((digit()? * 16 + digit()?) as u8);
-    }
-    Some(out)
 }
 
 /// The media type that the name tells; text is UTF-8 these days.

@@ -158,9 +158,10 @@ impl Board {
         let Some((name, series)) = entry_of(self.all_mut(kind), name) else {
             return Err(Refused::Full(self.limits.topics));
         };
-        // Its own past makes room, nobody else's.
-        let own: usize = series.entries().map(|entry| series::size(entry)).sum();
-        if memory - own > room {
+        // Its own past makes room, nobody else's. Added up only if room is short.
+        let own =
+            |series: &Series| -> usize { series.entries().map(|entry| series::size(entry)).sum() };
+        if memory > room && memory - own(series) > room {
             self.forget_if_unused(kind, &name);
             return Err(Refused::NoMemory(self.limits.memory));
         }

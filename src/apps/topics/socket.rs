@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 use log::info;
-use plainws::{Clients, Connection, Error, Hub, Message, Registration, Result};
+use plainws::{Clients, Connection, Hub, Message, Registration, Result};
 use serde_json::value::RawValue;
 
 use super::super::grant::Grant;
@@ -29,10 +29,9 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn serve(&self, ws: &Connection) -> Result<()> {
-        if !self.grant.admits(ws)? {
+        let Some(viewer) = self.join(ws)? else {
             return Ok(());
-        }
-        let viewer = self.join(ws);
+        };
         let (kind, form, patch) = (self.look.kind, self.look.form, self.patch);
         for message in ws {
             let message = message?;
@@ -61,18 +60,19 @@ impl Socket {
 
     /// Until the client is gone.
     pub(super) fn events(&self, events: &Connection) -> Result<()> {
-        if !self.grant.admits(events)? {
-            return Ok(());
-        }
-        let _viewer = self.join(events);
-        until_gone(events)
+        let viewer = self.join(events)?;
+        until_gone(events, viewer)
     }
 
-    fn join(&self, ws: &Connection) -> Registration<Board> {
+    /// `None` for who may not look any more.
+    fn join(&self, ws: &Connection) -> Result<Option<Registration<Board>>> {
+        if !self.grant.admits(ws)? {
+            return Ok(None);
+        }
         let viewer = self.hub.register(ws);
         let look = self.look.clone();
         viewer.update(move |board, clients, id| board.join(clients, id, &look));
-        viewer
+        Ok(Some(viewer))
     }
 }
 
@@ -86,10 +86,9 @@ pub(super) struct Below {
 
 impl Below {
     pub(super) fn serve(&self, ws: &Connection) -> Result<()> {
-        if !self.grant.admits(ws)? {
+        let Some(viewer) = self.join(ws)? else {
             return Ok(());
-        }
-        let viewer = self.join(ws);
+        };
         for message in ws {
             let parsed = self.parse(&message?);
             viewer.update(move |board, clients, id| {
@@ -108,18 +107,18 @@ impl Below {
     }
 
     pub(super) fn events(&self, events: &Connection) -> Result<()> {
-        if !self.grant.admits(events)? {
-            return Ok(());
-        }
-        let _viewer = self.join(events);
-        until_gone(events)
+        let viewer = self.join(events)?;
+        until_gone(events, viewer)
     }
 
-    fn join(&self, ws: &Connection) -> Registration<Board> {
+    fn join(&self, ws: &Connection) -> Result<Option<Registration<Board>>> {
+        if !self.grant.admits(ws)? {
+            return Ok(None);
+        }
         let viewer = self.hub.register(ws);
         let (prefix, form) = (Arc::clone(&self.prefix), self.form);
         viewer.update(move |board, clients, id| board.join_below(clients, id, &prefix, form));
-        viewer
+        Ok(Some(viewer))
     }
 
     /// `{"topic":"a/b","value":21.5}`, or `"base64"` instead of the value.
@@ -154,13 +153,13 @@ impl Below {
     }
 }
 
-fn until_gone(events: &Connection) -> Result<()> {
-    loop {
-        match events.recv() {
-            Ok(_) => {}
-            Err(Error::Closed(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        }
+/// Nothing is received on an event stream but its end.
+fn until_gone(events: &Connection, viewer: Option<Registration<Board>>) -> Result<()> {
+    let gone = events.recv();
+    drop(viewer);
+    match gone {
+        Err(error) if !error.is_closed() => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use plainws::{Request, Response};
 
+use crate::percent;
+
 /// The name of the cookie.
 const COOKIE: &str = "plainws";
 /// A form has four short fields.
@@ -40,27 +42,8 @@ fn decoded(text: &[u8]) -> String {
         .iter()
         .map(|&b| if b == b'+' { b' ' } else { b })
         .collect();
-    let bytes = percent_decoded(&spaced);
+    let (bytes, _) = percent::decoded(&spaced);
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// RFC 3986, section 2.1; what is no escape stays as it is.
-pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| text.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-    let (mut bytes, mut at) = (Vec::new(), 0);
-    while at < text.len() {
-        match (text[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                bytes.push(byte);
-                at += 1;
-            }
-        }
-    }
-    bytes
 }
 
 /// To the form, from wherever the request was: relative, as a proxy may put a path in front.

@@ -24,6 +24,7 @@ use plainws::{Answer, CloseCode, Request, Response, Server};
 use crate::apps::{Action, Grant, Pages};
 use crate::file;
 use crate::lock::Lock;
+use crate::percent;
 use credentials::{Credentials, Who};
 use failures::Failures;
 use login::Form;
@@ -184,7 +185,7 @@ impl Inner {
     fn may(&self, who: &Proved, action: Action, path: &str) -> bool {
         let state = Arc::clone(&self.state.lock());
         // As files are found: an escape must not hide what is denied.
-        let path = login::percent_decoded(path.as_bytes());
+        let (path, _) = percent::decoded(path.as_bytes());
         let Ok(path) = String::from_utf8(path) else {
             return false;
         };
