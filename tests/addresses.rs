@@ -231,3 +231,13 @@ fn heads_with_forwarded_addresses_of_all_kinds_are_answered() {
     }
     assert_eq!(ask(port, "\x1b[31m203.0.113.9").1.status, 400);
 }
+
+#[test]
+fn a_place_of_an_address_is_free_again_while_others_of_it_stay() {
+    let (_server, port) = limited(2);
+    let client = "203.0.113.9";
+    let _stays = open_soon(port, client);
+    for _ in 0..3 {
+        drop(open_soon(port, client));
+    }
+}

@@ -115,6 +115,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -157,6 +158,43 @@ mod tests {
             "{}",
             state.backlog.len()
         );
+    }
+
+    #[test]
+    fn who_keeps_up_is_sent_more_than_its_backlog_may_have() {
+        let (socket, _peer) = UnixStream::pair().expect("sockets");
+        let caretaker = Caretaker::shared().expect("a caretaker");
+        let config = Config {
+            backlog: 100,
+            ..Config::default()
+        };
+        let wire = Arc::new(Wire::new(socket));
+        let outbox = Outbox::new(1, Framing::Server, config, wire, caretaker);
+        // Nothing waits: the socket takes it.
+        let message = vec![0; 1000].into();
+        assert!(outbox.try_send(&message).is_ok());
+    }
+
+    #[test]
+    fn the_caretaker_stays_with_a_socket_until_all_is_sent() {
+        let config = Config {
+            backlog: 8 << 20,
+            ..Config::default()
+        };
+        let (outbox, mut peer) = blocked(config);
+        let mut frames = Frames::default();
+        frames.push(&vec![0; 4 << 20].into(), None);
+        outbox.deliver(&frames, 0..1);
+        let waits = outbox.state().backlog.len();
+        assert!(waits > 4 << 20, "more than a socket takes at once");
+        peer.set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a timeout");
+        let mut buffer = vec![0; 64 * 1024];
+        // Nobody sends meanwhile: only the caretaker hands over what waits.
+        while outbox.state().backlog.len() > 0 {
+            let read = peer.read(&mut buffer).expect("bytes, as long as some wait");
+            assert!(read > 0, "the end");
+        }
     }
 
     #[test]
