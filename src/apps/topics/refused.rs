@@ -81,7 +81,9 @@ impl fmt::Display for Refused {
                 "topics and streams hold {limit} bytes already, the limit of --topics-size"
             ),
             Refused::TooLarge(limit) => write!(f, "a value has at most {limit} bytes (--max-size)"),
-            Refused::NotJson => f.write_str("a merge patch is JSON, nested 127 levels at most"),
+            Refused::NotJson => f.write_str(
+                "a merge patch is JSON, nested 127 levels at most, and so is what it changes",
+            ),
             Refused::Missing => f.write_str("there is no value"),
             Refused::Changed(Some(version)) => write!(f, "the version is {version} now"),
             Refused::Changed(None) => f.write_str("there is no value now"),

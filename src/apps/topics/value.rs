@@ -86,14 +86,22 @@ fn is_text(media: &str) -> bool {
 ///
 /// # Errors
 ///
-/// When the patch is no JSON.
+/// When the patch is no JSON, or either is nested too deeply.
 pub(super) fn patched(old: Option<&Entry>, patch: &[u8]) -> Result<String, serde_json::Error> {
     let patch: Json = serde_json::from_slice(patch)?;
-    let mut target = old.map_or(Json::Null, |old| {
-        serde_json::from_slice(&old.body).unwrap_or(Json::Null)
-    });
+    let mut target = match old.map(|old| serde_json::from_slice(&old.body)) {
+        None => Json::Null,
+        Some(Ok(target)) => target,
+        // What is nested too deeply is JSON all the same, and must not be lost.
+        Some(Err(error)) if old.is_some_and(is_json) => return Err(error),
+        Some(Err(_)) => Json::Null,
+    };
     merge(&mut target, patch);
     Ok(target.to_string())
+}
+
+fn is_json(entry: &Entry) -> bool {
+    serde_json::from_slice::<&RawValue>(&entry.body).is_ok()
 }
 
 /// RFC 7396, section 2. As deep as the parser lets a patch be: 127 levels.
@@ -171,6 +179,15 @@ mod tests {
         for wrong in ["", "{", "a", deep.as_str()] {
             assert!(patched(None, wrong.as_bytes()).is_err(), "{wrong:.20}");
         }
+        let body = deep.into_bytes().into();
+        let old = Entry {
+            id: 1,
+            time: 0,
+            is_text: true,
+            media: None,
+            body,
+        };
+        assert!(patched(Some(&old), b"{}").is_err(), "it would be lost");
     }
 
     #[test]
