@@ -191,7 +191,7 @@ mod tests {
             .expect("a timeout");
         let mut buffer = vec![0; 64 * 1024];
         // Nobody sends meanwhile: only the caretaker hands over what waits.
-        while outbox.state().backlog.len() > 0 {
+        while !outbox.state().backlog.is_empty() {
             let read = peer.read(&mut buffer).expect("bytes, as long as some wait");
             assert!(read > 0, "the end");
         }
